@@ -1,1 +1,17 @@
-//! (being written)
+//! Sekisho's engine: what the daemon and the command line decide and show, without a terminal.
+//!
+//! Read the modules in the direction in which data flows:
+//!
+//! - [`policy`]: what the user wants (the configuration), and [`speaks`]: who speaks first on which port;
+//! - [`observe`]: what is (listeners, interfaces, firewall, sysctls), as plain values;
+//! - [`judge`]: pure: facts in, findings out; [`act`]: the few changes that Sekisho makes to a host, each with its inverse;
+//! - [`report`]: what `sekisho status` shows, as text and as JSON.
+//!
+//! Nothing here prints, and nothing in [`policy`], [`speaks`] and [`judge`] reads a clock or a file by itself.
+
+//M pub mod act;
+//M pub mod judge;
+//M pub mod observe;
+pub mod policy;
+//M pub mod report;
+pub mod speaks;
