@@ -1,0 +1,83 @@
+/* admit: makes a connection of a cookie that came back, at tc ingress, just before the kernel's own TCP sees the
+ * packet.
+ *
+ * It checks the cookie again, since nothing that gate found out reaches it; the hash comes first, because a
+ * connection's own segments fail it at once and then cost no lookup. The kernel takes the request socket that
+ * bpf_sk_assign_tcp_reqsk() made (Linux 6.9, commit e472f88891ab), and the application's accept() returns as it always
+ * does.
+ */
+#include "kernel.h"
+#include "config.h"
+#include "maps.h"
+#include "sockets.h"
+
+/* What the cookie kept, in the kernel's form. */
+static __always_inline void attributes(struct bpf_tcp_req_attrs *a, const struct packet *p, const struct options *o,
+				       const struct kept *k)
+{
+	bool scaled = k->window_scale != NO_WINDOW_SCALE;
+
+	__builtin_memset(a, 0, sizeof(*a));
+	a->mss = mss_value(k->mss_index, p->v6);
+	a->wscale_ok = scaled;
+	a->snd_wscale = scaled ? k->window_scale : 0;
+	a->rcv_wscale = scaled ? receive_wscale : 0;
+	a->sack_ok = k->sack;
+	a->tstamp_ok = k->timestamps;
+	a->rcv_tsval = o->timestamp;
+	a->rcv_tsecr = o->timestamp_echo;
+	a->ecn_ok = k->ecn;
+}
+
+static __always_inline void complete(struct __sk_buff *skb, const struct packet *p, const struct options *o,
+				     const struct kept *k)
+{
+	struct bpf_tcp_req_attrs a;
+	struct bpf_sock *sk = socket_of(skb, p);
+
+	if (!sk)
+		return;
+	struct tcp_sock *listener = sk->state == STATE_LISTEN ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	if (listener) {
+		attributes(&a, p, o, k);
+		int failed = bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &a, sizeof(a));
+
+		count(failed ? admit_failed : admitted);
+	}
+	bpf_sk_release(sk);
+}
+
+/* Whether the segment may be what completes a handshake: an ACK, with or without data, to a port that is armed. */
+static __always_inline bool may_complete(const struct packet *p, __u64 now_ns)
+{
+	struct port *port = port_of(p);
+
+	if ((p->flags & (TCP_ACK | TCP_SYN | TCP_RST)) != TCP_ACK || !port)
+		return false;
+	return port->armed_until && (__s32)(port->armed_until - (__u32)(now_ns >> TICK_SHIFT)) > 0;
+}
+
+SEC("tc")
+int admit(struct __sk_buff *skb)
+{
+	struct control *c = control_of();
+	struct options o;
+	struct packet p;
+	struct kept k;
+
+	if (observe || !bpf_ksym_exists(bpf_sk_assign_tcp_reqsk) || !c)
+		return TC_ACT_UNSPEC;
+	if (packet_parse((void *)(long)skb->data, (void *)(long)skb->data_end, &p) != PARSED_TCP)
+		return TC_ACT_UNSPEC;
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+
+	if (!may_complete(&p, now_ns))
+		return TC_ACT_UNSPEC;
+	packet_options((void *)(long)skb->data, (void *)(long)skb->data_end, &p, &o);
+	if (cookie_check(c, &p, &o, now_ns >> COOKIE_TIME_SHIFT, &k))
+		complete(skb, &p, &o, &k);
+	return TC_ACT_UNSPEC;
+}
+
+char license_text[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,352 @@
+/* gate: the checkpoint itself, in XDP, before the kernel spends anything on a packet. Read main, `gate`, at the end
+ * first; the journey of a SYN is `syn`, that of everything else `segment`.
+ *
+ * Nothing is written per source here. What is written: counters, one cell of a fixed-size filter, and the time until
+ * which a port is armed.
+ */
+#include "kernel.h"
+#include "config.h"
+#include "maps.h"
+#include "answer.h"
+#include "sockets.h"
+#include "verified.h"
+#include "kernel_cookie.h"
+
+/* ---- answers ---- */
+
+/* Whether the kernel makes and completes the cookies of this listener. admit cannot complete ours for a listener of MPTCP. */
+static __always_inline bool kernel_completes(const struct queues *q, const struct control *c)
+{
+	return c->completion == COMPLETION_KERNEL || q->mptcp;
+}
+
+/* Whether the network that a SYN says it comes from may get one more answer this tick. */
+static __always_inline bool may_answer(const struct packet *p, const struct control *c, __u32 tick)
+{
+	__u32 hash = mix(source_network(p), c->flow_key.k0);
+	__u32 first = hash & (ANSWER_CELLS - 1);
+	__u32 second = ANSWER_CELLS + (hash >> 16);
+	__u32 *a = bpf_map_lookup_elem(&answers, &first);
+	__u32 *b = bpf_map_lookup_elem(&answers, &second);
+
+	if (!a || !b)
+		return false;
+	__u32 in_first = cell_count(a, tick);
+	__u32 in_second = cell_count(b, tick);
+
+	return in_first <= answer_bound || in_second <= answer_bound;
+}
+
+/* Sends an answer in the SYN's own frame. */
+static __always_inline enum verdict send(struct xdp_md *ctx, const struct packet *p, struct answer *a,
+					 enum verdict sent)
+{
+	if (observe)
+		return sent;
+	a->ttl = p->v6 ? hop_limit : ttl;
+	long have = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+	/* Kept a 64-bit difference: the verifier forbids 32-bit arithmetic on what were pointers. */
+	barrier_var(have);
+	int grow = (int)answer_len(p, a) - (int)have;
+
+	if (grow != 0 && bpf_xdp_adjust_tail(ctx, grow))
+		return answer_failed;
+	if (!answer_write((void *)(long)ctx->data, (void *)(long)ctx->data_end, p, a))
+		return answer_failed;
+	return sent;
+}
+
+/* The window that a SYN-ACK may announce: never scaled (RFC 7323, 2.2), and not above what the listener's buffer holds.
+ */
+static __always_inline __u16 first_window(const struct queues *q)
+{
+	__u32 half = q->receive_buffer / 2;
+
+	return half > 65535 ? 65535 : half;
+}
+
+/* Our cookie. */
+static __always_inline void fill_cookie(struct answer *answer, const struct packet *p, const struct options *options,
+					const struct control *c, __u64 now_ns)
+{
+	__u32 time = now_ns >> COOKIE_TIME_SHIFT;
+	struct kept kept;
+
+	cookie_keep(p, options, offers, &kept);
+	__u64 hash = cookie_hash(cookie_key(c, time), p, p->sequence, time, &kept);
+
+	answer_options(answer, &kept, options, hash, p->v6 ? mss6 : mss4, receive_wscale);
+	answer->sequence = cookie_sequence(hash, time, &kept);
+	answer->flags |= kept.ecn ? TCP_ECE : 0;
+}
+
+/* The kernel's own cookie: below Linux 6.9, and wherever admit could not complete ours. The kernel makes one only when the queue
+ * is full. */
+static __always_inline bool fill_kernel_cookie(struct answer *answer, const struct packet *p, struct bpf_sock *sk,
+					       const struct options *options)
+{
+	struct kept none = {.window_scale = NO_WINDOW_SCALE};
+	__s64 cookie = kernel_cookie_make(sk, p, options->mss);
+
+	answer_options(answer, &none, options, 0, p->v6 ? mss6 : mss4, 0);
+	answer->sequence = (__u32)cookie;
+	return cookie >= 0;
+}
+
+/* A SYN-ACK with nothing in it but a number to send back. */
+static __always_inline void fill_challenge(struct answer *answer, const struct control *c, __u64 flow, __u64 now_ns)
+{
+	answer->sequence = (__u32)(flow >> 32);
+	answer->acknowledgement = challenge_number(&c->flow_key, flow, now_ns >> CHALLENGE_TIME_SHIFT);
+	answer->words = 0;
+}
+
+/* Makes and sends what was decided, unless the network it would go to has had enough. */
+static __always_inline enum verdict answer(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
+					   const struct queues *q, const struct control *c, __u64 now_ns, __u64 flow,
+					   enum verdict decided)
+{
+	struct answer answer = {
+		.acknowledgement = p->sequence + 1,
+		.window = first_window(q),
+		.flags = TCP_SYN | TCP_ACK,
+	};
+	struct options options;
+
+	if (!may_answer(p, c, now_ns >> TICK_SHIFT))
+		return answer_bound_reached;
+	if (decided == challenge_sent) {
+		fill_challenge(&answer, c, flow, now_ns);
+	} else {
+		packet_options((void *)(long)ctx->data, (void *)(long)ctx->data_end, p, &options);
+		if (!kernel_completes(q, c))
+			fill_cookie(&answer, p, &options, c, now_ns);
+		else if (!fill_kernel_cookie(&answer, p, sk, &options))
+			return syn_queue;
+	}
+	return send(ctx, p, &answer, decided);
+}
+
+/* ---- a SYN ---- */
+
+/* Proof by challenge, for a flow that was not asked before: who asks again did not get our answer, or we not his, and
+ * gets a cookie. */
+static __always_inline bool ask(const struct packet *p, __u64 flow, __u64 now_ns)
+{
+	__u32 index = asked_index(flow, p->sequence);
+	struct asked *cell = bpf_map_lookup_elem(&asked, &index);
+
+	if (!cell)
+		return false;
+	return !asked_before(cell, asked_bit(flow, p->sequence), now_ns >> ASKED_TIME_SHIFT);
+}
+
+static __always_inline bool door_open(__u64 flow, __u64 now_ns)
+{
+	__u32 index = door_index(flow);
+	__u32 *door = bpf_map_lookup_elem(&doors, &index);
+
+	return door && door_is_open(*door, flow, now_ns >> TICK_SHIFT);
+}
+
+/* A mark's place in the queue: at least one, since a backlog of 1 has a queue too. */
+static __always_inline __u32 share(const struct queues *q, __u8 mark)
+{
+	return (q->backlog * mark >> 8) + 1;
+}
+
+/* Proof by cookie. The kernel makes its own only when the queue is full, so until then it gets the SYN. */
+static __always_inline enum verdict by_cookie(const struct queues *q, const struct control *c)
+{
+	return kernel_completes(q, c) && q->syn < q->backlog ? syn_queue : cookie_sent;
+}
+
+/* Between the marks: the reserve is for those who are known or have shown that they are there. */
+static __always_inline enum verdict in_reserve(const struct packet *p, const struct queues *q, const struct control *c,
+					       __u8 method, __u64 now_ns, __u64 *flow)
+{
+	if (is_verified(p, now_ns))
+		return syn_verified;
+	if (method != METHOD_CHALLENGE)
+		return by_cookie(q, c);
+	*flow = flow_hash(&c->flow_key, p);
+	if (door_open(*flow, now_ns))
+		return syn_door;
+	return ask(p, *flow, now_ns) ? challenge_sent : by_cookie(q, c);
+}
+
+/* A SYN to a listener whose queue has passed the calm mark. */
+static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
+					  const struct queues *q, struct port *port, const struct control *c)
+{
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+	__u32 until = (now_ns >> TICK_SHIFT) + linger_ticks;
+	__u64 flow = 0;
+	enum verdict decided;
+
+	if (port->armed_until != until)
+		port->armed_until = until;
+	if (q->syn < share(q, port->reserve_mark))
+		decided = in_reserve(p, q, c, port->method, now_ns, &flow);
+	else
+		decided = by_cookie(q, c);
+	if (verdict_action(decided) != ANSWER)
+		return decided;
+	return answer(ctx, p, sk, q, c, now_ns, flow, decided);
+}
+
+/* A SYN to a listener: how full are its own queues? */
+static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
+						    struct port *port)
+{
+	struct control *c = control_of();
+	struct queues q;
+
+	if (port->flags & PORT_UNPROTECTED)
+		return syn_unprotected;
+	if (!c || !read_queues(sk, &q))
+		return syn_known;
+	if (unlikely(q.accept > q.backlog))
+		return accept_full;
+	if (likely(q.syn < share(&q, port->calm_mark)))
+		return syn_calm;
+	return prove(ctx, p, sk, &q, port, c);
+}
+
+static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet *p)
+{
+	struct port *port = port_of(p);
+	struct bpf_sock *sk = socket_of(ctx, p);
+	enum verdict verdict = syn_known;
+
+	if (!sk)
+		return syn_elsewhere;
+	if (port && sk->state == STATE_LISTEN)
+		verdict = syn_to_listener(ctx, p, sk, port);
+	bpf_sk_release(sk);
+	return verdict;
+}
+
+/* ---- everything else ---- */
+
+/* An RST that brings a challenge's number back opens the door for its flow. */
+static __always_inline bool rst_proves(const struct packet *p, const struct control *c, __u64 now_ns)
+{
+	__u64 flow = flow_hash(&c->flow_key, p);
+
+	if (!challenge_check(&c->flow_key, flow, now_ns >> CHALLENGE_TIME_SHIFT, p->sequence))
+		return false;
+	__u32 index = door_index(flow);
+	__u32 *door = bpf_map_lookup_elem(&doors, &index);
+
+	if (door && !observe)
+		*door = door_value(flow, now_ns >> TICK_SHIFT);
+	return true;
+}
+
+/* An ACK for a listener: a cookie comes back, or something that nobody asked for. */
+static __always_inline enum verdict ack_to_listener(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
+						    const struct control *c, __u64 now_ns)
+{
+	struct options options;
+	struct kept kept;
+
+	/* Both kinds are looked for: cookies of the other kind may be on their way when the completion has just
+	 * changed. */
+	packet_options((void *)(long)ctx->data, (void *)(long)ctx->data_end, p, &options);
+	if (cookie_check(c, p, &options, now_ns >> COOKIE_TIME_SHIFT, &kept))
+		return cookie_valid;
+	if (kernel_cookie_check(sk, p))
+		return cookie_valid;
+	return stray_ack;
+}
+
+static __always_inline enum verdict to_listener(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
+						const struct control *c, __u64 now_ns)
+{
+	if (p->flags & TCP_RST)
+		return stray_rst;
+	if (p->flags & TCP_SYN)
+		return stray_synack;
+	if (!(p->flags & TCP_ACK))
+		return stray_other;
+	return ack_to_listener(ctx, p, sk, c, now_ns);
+}
+
+static __always_inline enum verdict segment_armed(struct xdp_md *ctx, const struct packet *p, const struct port *port,
+						  __u64 now_ns)
+{
+	struct control *c = control_of();
+	enum verdict verdict = segment_socket;
+
+	if (!c)
+		return segment_calm;
+	/* An RST of a connection has this number by chance once in 2^31. */
+	if ((p->flags & (TCP_RST | TCP_ACK)) == TCP_RST && port->method == METHOD_CHALLENGE && rst_proves(p, c, now_ns))
+		return challenge_proved;
+	struct bpf_sock *sk = socket_of(ctx, p);
+
+	if (!sk)
+		return segment_elsewhere;
+	if (sk->state == STATE_LISTEN)
+		verdict = to_listener(ctx, p, sk, c, now_ns);
+	bpf_sk_release(sk);
+	return verdict;
+}
+
+static __always_inline enum verdict segment(struct xdp_md *ctx, const struct packet *p)
+{
+	struct port *port = port_of(p);
+
+	if (!port || likely(port->armed_until == 0))
+		return segment_calm;
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+
+	if ((__s32)(port->armed_until - (__u32)(now_ns >> TICK_SHIFT)) <= 0) {
+		port->armed_until = 0;
+		return segment_calm;
+	}
+	return segment_armed(ctx, p, port, now_ns);
+}
+
+/* ---- the journey ---- */
+
+static __always_inline enum verdict judge(struct xdp_md *ctx)
+{
+	struct packet p;
+
+	switch (packet_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p)) {
+	case PARSED_OTHER:
+		return not_tcp;
+	case PARSED_FRAGMENT:
+		return fragment;
+	case PARSED_MALFORMED:
+		return malformed;
+	case PARSED_TCP:
+		break;
+	}
+	if ((p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return syn(ctx, &p);
+	return segment(ctx, &p);
+}
+
+SEC("xdp")
+int gate(struct xdp_md *ctx)
+{
+	enum verdict verdict = judge(ctx);
+
+	count(verdict);
+	if (observe)
+		return XDP_PASS;
+	switch (verdict_action(verdict)) {
+	case DROP:
+		return XDP_DROP;
+	case ANSWER:
+		return XDP_TX;
+	default:
+		return XDP_PASS;
+	}
+}
+
+char license_text[] SEC("license") = "Dual MIT/GPL";

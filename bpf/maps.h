@@ -1,0 +1,103 @@
+/* The tables. All three programs share them through pins of these names; sizes and what they mean are in abi.h.
+ *
+ * Every one has a bound. `verdicts`, `ports`, `control`, `doors`, `asked`, `answers` and `speakers` are arrays: they
+ * cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been away longest is forgotten, and
+ * proves itself again.
+ */
+#pragma once
+
+#include "kernel.h"
+#include "abi.h"
+#include "challenge.h"
+#include "sketch.h"
+#include "verdicts.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, VERDICT_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} verdicts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PORTS);
+	__type(key, __u32);
+	__type(value, struct port);
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DOORS);
+	__type(key, __u32);
+	__type(value, __u32);
+} doors SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ASKED);
+	__type(key, __u32);
+	__type(value, struct asked);
+} asked SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ANSWER_ROWS *ANSWER_CELLS);
+	__type(key, __u32);
+	__type(value, __u32);
+} answers SEC(".maps");
+
+/* The capacities are user space's; these are the defaults. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 20);
+	__type(key, __u32);
+	__type(value, struct verified);
+} verified4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 18);
+	__type(key, __u64);
+	__type(value, struct verified);
+} verified6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PORTS);
+	__type(key, __u32);
+	__type(value, struct speaker);
+} speakers SEC(".maps");
+
+static __always_inline void count(enum verdict verdict)
+{
+	__u32 key = verdict;
+	__u64 *counter = bpf_map_lookup_elem(&verdicts, &key);
+
+	if (counter)
+		*counter += 1;
+}
+
+static __always_inline struct port *port_of(const struct packet *p)
+{
+	__u32 key = swap16(p->destination_port);
+
+	return bpf_map_lookup_elem(&ports, &key);
+}
+
+static __always_inline struct control *control_of(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&control, &key);
+}

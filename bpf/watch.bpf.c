@@ -1,0 +1,124 @@
+/* watch: learns from connections that the kernel completed, whoever made the handshake. A sock_ops program: it runs
+ * once for each accepted connection, never for a packet of a flood.
+ *
+ * Two things are learnt: the source is verified; and who sends the first data on that port, from the first few hundred
+ * connections, by looking at the headers of what arrives until the first data did.
+ */
+#include "kernel.h"
+#include "config.h"
+#include "verified.h"
+
+/* Connections of a port that are watched for their first data. */
+#define SPEAKER_SAMPLES 256
+
+#define FAMILY_IPV4 2
+#define FAMILY_IPV6 10
+
+/* A connection within this host proves nothing about the road. */
+static __always_inline bool is_loopback(struct bpf_sock_ops *ops)
+{
+	if (ops->family == FAMILY_IPV4)
+		return (ops->remote_ip4 & 0xff) == 127;
+	return ops->remote_ip6[0] == 0 && ops->remote_ip6[1] == 0 && ops->remote_ip6[2] == 0;
+}
+
+/* A dual-stack listener's IPv4 clients have mapped addresses (::ffff:a.b.c.d). */
+static __always_inline bool is_mapped(struct bpf_sock_ops *ops)
+{
+	return ops->remote_ip6[0] == 0 && ops->remote_ip6[1] == 0 && ops->remote_ip6[2] == swap32(0xffff);
+}
+
+static __always_inline void remember(void *map, const void *key, __u64 now_ns)
+{
+	struct verified *known = bpf_map_lookup_elem(map, key);
+	__u32 tick = now_ns >> TICK_SHIFT;
+
+	if (known) {
+		known->seen = tick;
+		if (known->handshakes != 0xffffffff)
+			known->handshakes++;
+		return;
+	}
+	struct verified fresh = {
+		.seen = tick,
+		.filled = now_ns >> RATE_SHIFT,
+		.tokens = verified_burst,
+		.handshakes = 1,
+	};
+
+	bpf_map_update_elem(map, key, &fresh, BPF_ANY);
+}
+
+static __always_inline void remember_source(struct bpf_sock_ops *ops)
+{
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+
+	if (ops->family == FAMILY_IPV4) {
+		__u32 key = ops->remote_ip4;
+
+		remember(&verified4, &key, now_ns);
+	} else if (ops->family == FAMILY_IPV6 && is_mapped(ops)) {
+		__u32 key = ops->remote_ip6[3];
+
+		remember(&verified4, &key, now_ns);
+	} else if (ops->family == FAMILY_IPV6 && !is_loopback(ops)) {
+		__u64 key = ((__u64)ops->remote_ip6[1] << 32 | ops->remote_ip6[0]) & verified6_mask;
+
+		remember(&verified6, &key, now_ns);
+	}
+}
+
+static __always_inline struct speaker *speaker_of(struct bpf_sock_ops *ops)
+{
+	__u32 port = ops->local_port & 0xffff;
+
+	return bpf_map_lookup_elem(&speakers, &port);
+}
+
+/* Asks to be shown the headers that arrive on this connection, if its port is not known well enough yet. */
+static __always_inline void watch_first_data(struct bpf_sock_ops *ops)
+{
+	struct speaker *s = speaker_of(ops);
+
+	if (s && s->server + s->client < SPEAKER_SAMPLES)
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
+/* A segment arrived on a watched connection, and is counted in data_segs_in if it has data. If only we have sent data
+ * by now, the server speaks first; if only they have, the client does; if both have, the first was missed and nothing
+ * is learnt. */
+static __always_inline void first_data(struct bpf_sock_ops *ops)
+{
+	struct speaker *s = speaker_of(ops);
+	bool server = ops->data_segs_out > 0;
+	bool client = ops->data_segs_in > 0;
+
+	if (!s || !(server || client))
+		return;
+	if (server && !client)
+		s->server++;
+	else if (client && !server)
+		s->client++;
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
+SEC("sockops")
+int watch(struct bpf_sock_ops *ops)
+{
+	if (netns_cookie && bpf_get_netns_cookie(ops) != netns_cookie)
+		return 1;
+	switch (ops->op) {
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		if (!is_loopback(ops)) {
+			remember_source(ops);
+			watch_first_data(ops);
+		}
+		break;
+	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
+		first_data(ops);
+		break;
+	}
+	return 1;
+}
+
+char license_text[] SEC("license") = "Dual MIT/GPL";
