@@ -1,0 +1,110 @@
+//! An interface's offloads that stand in XDP's way, by the ethtool ioctl (linux/ethtool.h), its driver's name, and its
+//! counters of answers that could not be sent.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
+use super::netlink::{text, u32_at};
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const ETHTOOL_GDRVINFO: u32 = 0x03;
+const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GSTATS: u32 = 0x1d;
+const ETHTOOL_GFLAGS: u32 = 0x25;
+const ETHTOOL_SFLAGS: u32 = 0x26;
+const ETH_SS_STATS: u32 = 1;
+const ETH_GSTRING_LEN: usize = 32;
+/// No driver has more counters than this; a larger number is not believed.
+const STATS_MAX: usize = 8192;
+
+/// Flag of [`flags`]: the interface takes VLAN tags out of received frames, so XDP does not see them.
+pub const RX_VLAN: u32 = 1 << 8;
+/// Flag of [`flags`]: the interface joins received segments to frames larger than any on the wire.
+pub const LRO: u32 = 1 << 15;
+
+/// The name of the interface's driver.
+pub fn driver(interface: &str) -> Option<String> {
+    let mut info = vec![0u8; 196];
+    request(interface, ETHTOOL_GDRVINFO, &mut info).ok()?;
+    Some(text(&info[4..36]))
+}
+
+/// Which offloads are on: [`RX_VLAN`], [`LRO`] and others.
+///
+/// # Errors
+/// When there is no such interface or its driver does not tell.
+pub fn flags(interface: &str) -> io::Result<u32> {
+    let mut value = vec![0u8; 8];
+    request(interface, ETHTOOL_GFLAGS, &mut value)?;
+    Ok(u32_at(&value, 4).unwrap_or(0))
+}
+
+/// Switches offloads.
+///
+/// # Errors
+/// When the driver cannot.
+pub fn set_flags(interface: &str, flags: u32) -> io::Result<()> {
+    let mut value = vec![0u8; 8];
+    value[4..8].copy_from_slice(&flags.to_ne_bytes());
+    request(interface, ETHTOOL_SFLAGS, &mut value)
+}
+
+/// How many answers the driver could not send so far: the sum of its counters `...xdp_tx_err...`; `None` if it has none.
+pub fn answers_lost(interface: &str) -> Option<u64> {
+    let names = stat_names(interface)?;
+    let mut values = vec![0u8; 8 + names.len() * 8];
+    values[4..8].copy_from_slice(&u32::try_from(names.len()).ok()?.to_ne_bytes());
+    request(interface, ETHTOOL_GSTATS, &mut values).ok()?;
+    let value = |index: usize| Some(u64::from_ne_bytes(values.get(8 + index * 8..16 + index * 8)?.try_into().ok()?));
+    let lost = names.iter().enumerate().filter(|(_, name)| name.contains("xdp_tx_err"));
+    lost.filter_map(|(index, _)| value(index)).reduce(u64::saturating_add)
+}
+
+fn stat_names(interface: &str) -> Option<Vec<String>> {
+    let mut info = vec![0u8; 196];
+    request(interface, ETHTOOL_GDRVINFO, &mut info).ok()?;
+    // `n_stats` of struct ethtool_drvinfo.
+    let count = u32_at(&info, 180)? as usize;
+    if count == 0 || count > STATS_MAX {
+        return None;
+    }
+    let mut strings = vec![0u8; 12 + count * ETH_GSTRING_LEN];
+    strings[4..8].copy_from_slice(&ETH_SS_STATS.to_ne_bytes());
+    strings[8..12].copy_from_slice(&u32::try_from(count).ok()?.to_ne_bytes());
+    request(interface, ETHTOOL_GSTRINGS, &mut strings).ok()?;
+    Some(strings[12..].chunks_exact(ETH_GSTRING_LEN).map(text).collect())
+}
+
+/// One ethtool command. `data` begins with room for the command's number.
+fn request(interface: &str, command: u32, data: &mut [u8]) -> io::Result<()> {
+    let name = interface.as_bytes();
+    if name.len() >= libc::IFNAMSIZ {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    data[..4].copy_from_slice(&command.to_ne_bytes());
+    // SAFETY: all zeros is a valid `ifreq`.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
+    let socket = UdpSocket::bind("127.0.0.1:0").or_else(|_| UdpSocket::bind("[::1]:0"))?;
+    // SAFETY: `request` names a zero-terminated interface and `data`, which is as long as the command's structure; both
+    // outlive the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_interface_is_an_error_and_loopback_has_no_answers_lost() {
+        assert!(flags("no-such-iface").is_err());
+        assert!(flags("a-name-that-is-much-too-long").is_err());
+        assert_eq!(answers_lost("lo"), None);
+        assert_eq!(driver("no-such-iface"), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! What is: facts about this host, read from the kernel into plain values.
+//!
+//! - [`netlink`]: the little of netlink that the others need;
+//! - [`listeners`]: listening sockets and their queues (sock_diag); [`links`]: interfaces (rtnetlink), [`ethtool`]: their
+//!   offloads; [`routes`]: the default route;
+//! - [`sysctl`]: settings under /proc/sys/net; [`firewall`]: what nftables and iptables do to handshakes they have not seen;
+//!
+//! Everything is about the network namespace of the calling thread.
+
+pub mod ethtool;
+pub mod firewall;
+pub mod links;
+pub mod listeners;
+pub mod netlink;
+pub mod routes;
+pub mod sysctl;
