@@ -4,11 +4,13 @@
 #   CONFIG=FILE    a configuration (default: /etc/sekisho.toml if there is one)
 #   JSON=FILE      where `make bench` also writes its table
 #   FUZZ_SECONDS=N how long each fuzz target runs
+#   PREFIX=DIR     where `make install` puts the program
 #   CLANG=clang-19 another clang for the programs in bpf/
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 CARGO ?= cargo
+PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SEKISHO := $(TARGET)/release/sekisho
 # Root when needed: nothing if we are root already.
@@ -28,6 +30,12 @@ run: build ## build, then protect this host (IFACE= CONFIG=)
 build: ## target/release/sekisho, installing what a build needs
 	@scripts/setup-build
 	$(CARGO) build --release --package sekisho
+
+.PHONY: install
+install: build ## put sekisho and its systemd unit into place (PREFIX=/usr/local DESTDIR=)
+	$(SUDO) install -D -m 755 $(SEKISHO) $(DESTDIR)$(PREFIX)/sbin/sekisho
+	$(SUDO) install -D -m 644 packaging/sekisho.toml $(DESTDIR)$(PREFIX)/share/doc/sekisho/sekisho.toml
+	sed 's|/usr/local|$(PREFIX)|' packaging/sekisho.service | $(SUDO) install -D -m 644 /dev/stdin $(DESTDIR)/etc/systemd/system/sekisho.service
 
 .PHONY: test
 test: ## every check and every test (needs root; about a quarter of an hour)
