@@ -10,8 +10,8 @@
 //! Nothing here prints, and nothing in [`policy`], [`speaks`] and [`judge`] reads a clock or a file by itself.
 
 pub mod act;
-//M pub mod judge;
+pub mod judge;
 pub mod observe;
 pub mod policy;
-//M pub mod report;
+pub mod report;
 pub mod speaks;

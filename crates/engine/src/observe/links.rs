@@ -59,7 +59,7 @@ pub fn parse(message: Message<'_>) -> Option<Link> {
         index: u32_at(bytes, 4)?,
         name: attribute(rest, IFLA_IFNAME).map(text)?,
         kind,
-        up: u32_at(bytes, 8)? & libc::IFF_UP.cast_unsigned() != 0,
+        up: u32_at(bytes, 8)? & (libc::IFF_UP as u32) != 0,
         mtu: number(IFLA_MTU)?,
         below: number(IFLA_LINK).filter(|index| *index != 0),
         ethernet: netlink::u16_at(bytes, 2)? == libc::ARPHRD_ETHER,

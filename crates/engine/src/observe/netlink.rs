@@ -178,7 +178,7 @@ fn receive(socket: &OwnedFd, mut visit: impl FnMut(Message<'_>)) -> io::Result<b
 }
 
 fn error_of(payload: &[u8]) -> io::Result<()> {
-    match u32_at(payload, 0).map(u32::cast_signed) {
+    match u32_at(payload, 0).map(|number| number as i32) {
         Some(0) => Ok(()),
         Some(error) => Err(io::Error::from_raw_os_error(-error)),
         None => Err(io::ErrorKind::InvalidData.into()),
