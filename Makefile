@@ -63,4 +63,4 @@ kernels: build ## boot Debian's other kernels in an emulator and try Sekisho the
 .PHONY: clean
 clean: ## remove everything that was built
 	$(CARGO) clean
-	rm -rf fuzz/target fuzz/corpus-grown
+	rm -rf fuzz/corpus-grown
