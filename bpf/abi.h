@@ -53,7 +53,7 @@ struct control {
 	 * before that time it is the other slot. */
 	__u64 key_word;
 	__u32 completion; /* enum completion */
-	__u32 reserved;
+	__u32 conntrack;  /* 1: admit enters connections into connection tracking */
 	struct key cookie_key[2];
 	struct key flow_key; /* challenges, doors, sketches; made when the map is made */
 };

@@ -8,8 +8,10 @@
  */
 #include "kernel.h"
 #include "config.h"
+#include "conntrack.h"
 #include "maps.h"
 #include "sockets.h"
+#include "kernel_cookie.h"
 
 /* What the cookie kept, in the kernel's form. */
 static __always_inline void attributes(struct bpf_tcp_req_attrs *a, const struct packet *p, const struct options *o,
@@ -29,21 +31,34 @@ static __always_inline void attributes(struct bpf_tcp_req_attrs *a, const struct
 	a->ecn_ok = k->ecn;
 }
 
+/* Our cookie came back: makes the connection. */
 static __always_inline void complete(struct __sk_buff *skb, const struct packet *p, const struct options *o,
-				     const struct kept *k)
+				     const struct kept *k, struct bpf_sock *sk)
 {
+	struct tcp_sock *listener = bpf_skc_to_tcp_sock(sk);
 	struct bpf_tcp_req_attrs a;
+
+	if (!listener)
+		return;
+	attributes(&a, p, o, k);
+	int failed = bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &a, sizeof(a));
+
+	count(failed ? admit_failed : admitted);
+}
+
+/* What may be a cookie, ours or the kernel's, for the listener it is for. */
+static __always_inline void admit_to_listener(struct __sk_buff *skb, const struct packet *p, const struct options *o,
+					      const struct kept *k, const struct control *c, bool ours)
+{
 	struct bpf_sock *sk = socket_of(skb, p);
 
 	if (!sk)
 		return;
-	struct tcp_sock *listener = sk->state == STATE_LISTEN ? bpf_skc_to_tcp_sock(sk) : NULL;
-
-	if (listener) {
-		attributes(&a, p, o, k);
-		int failed = bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &a, sizeof(a));
-
-		count(failed ? admit_failed : admitted);
+	if (sk->state == STATE_LISTEN) {
+		if (c->conntrack && (ours || kernel_cookie_check(sk, p)))
+			conntrack_enter(skb, p);
+		if (ours && bpf_ksym_exists(bpf_sk_assign_tcp_reqsk))
+			complete(skb, p, o, k, sk);
 	}
 	bpf_sk_release(sk);
 }
@@ -66,7 +81,7 @@ int admit(struct __sk_buff *skb)
 	struct packet p;
 	struct kept k;
 
-	if (observe || !bpf_ksym_exists(bpf_sk_assign_tcp_reqsk) || !c)
+	if (observe || !c)
 		return TC_ACT_UNSPEC;
 	if (packet_parse((void *)(long)skb->data, (void *)(long)skb->data_end, &p) != PARSED_TCP)
 		return TC_ACT_UNSPEC;
@@ -75,8 +90,11 @@ int admit(struct __sk_buff *skb)
 	if (!may_complete(&p, now_ns))
 		return TC_ACT_UNSPEC;
 	packet_options((void *)(long)skb->data, (void *)(long)skb->data_end, &p, &o);
-	if (cookie_check(c, &p, &o, now_ns >> COOKIE_TIME_SHIFT, &k))
-		complete(skb, &p, &o, &k);
+	bool ours = cookie_check(c, &p, &o, now_ns >> COOKIE_TIME_SHIFT, &k);
+
+	/* The kernel completes its own by itself; only connection tracking has to hear of it. */
+	if (ours || (c->conntrack && c->completion == COMPLETION_KERNEL))
+		admit_to_listener(skb, &p, &o, &k, c, ours);
 	return TC_ACT_UNSPEC;
 }
 

@@ -364,7 +364,7 @@ static __always_inline void packet_options(void *data, void *data_end, const str
 
 	__builtin_memset(o, 0, sizeof(*o));
 	o->window_scale = NO_WINDOW_SCALE;
-	for (int i = 0; i < TCP_OPTIONS_LEN / 4; i++) {
+	for (__u32 i = 0; i < TCP_OPTIONS_LEN / 4; i++) {
 		if (i * 4 >= len)
 			break;
 		if ((void *)(at + i + 1) > data_end)
