@@ -1,0 +1,117 @@
+//! Opens the objects that build.rs compiled, fills in their settings and loads them into the kernel.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{OpenMapMut, OpenObject};
+
+use crate::maps::{Maps, SHARED};
+use crate::pins::Pins;
+use crate::{Capacity, Error, Settings, messages};
+
+/// Generated: not in our style, and not ours to mend.
+#[allow(clippy::all, clippy::undocumented_unsafe_blocks, clippy::allow_attributes_without_reason, clippy::unwrap_used)]
+#[allow(
+    clippy::expect_used,
+    missing_docs,
+    unused_qualifications,
+    dead_code,
+    reason = "libbpf-cargo generates these files"
+)]
+mod skeletons {
+    pub(super) mod gate {
+        include!(concat!(env!("OUT_DIR"), "/gate.skel.rs"));
+    }
+    pub(super) mod admit {
+        include!(concat!(env!("OUT_DIR"), "/admit.skel.rs"));
+    }
+    pub(super) mod watch {
+        include!(concat!(env!("OUT_DIR"), "/watch.skel.rs"));
+    }
+}
+
+/// Where an object gets the shared maps from.
+pub(crate) enum Share<'a> {
+    /// Maps of its own, in no file system.
+    Fresh(Capacity),
+    /// From their pins; what is not there yet is made and pinned.
+    Pinned(&'a Pins, Capacity),
+    /// These.
+    Of(&'a Maps),
+}
+
+/// A loaded program with its maps.
+pub(crate) struct Loaded {
+    pub program: OwnedFd,
+    pub maps: Maps,
+}
+
+/// `OFFER_*` of bpf/cookie.h.
+fn offer_bits(settings: &Settings) -> u32 {
+    let o = settings.offers;
+    u32::from(o.timestamps) | u32::from(o.sack) << 1 | u32::from(o.window_scale) << 2 | u32::from(o.ecn) << 3
+}
+
+/// One function for each object, since each skeleton is a type of its own.
+macro_rules! object {
+    ($name:ident, $builder:ident) => {
+        pub(crate) fn $name(settings: &Settings, netns_cookie: u64, share: &Share<'_>) -> Result<Loaded, Error> {
+            let (loaded, log) = messages::catch(|| {
+                let mut storage = MaybeUninit::<OpenObject>::uninit();
+                let mut open = skeletons::$name::$builder::default().open(&mut storage)?;
+                if let Some(globals) = open.maps.rodata_data.as_deref_mut() {
+                    globals.observe = u32::from(settings.observe);
+                    globals.linger_ticks = settings.linger_ticks;
+                    globals.mss4 = settings.mss4;
+                    globals.mss6 = settings.mss6;
+                    globals.receive_wscale = settings.receive_wscale;
+                    globals.ttl = settings.ttl;
+                    globals.hop_limit = settings.hop_limit;
+                    globals.offers = offer_bits(settings);
+                    globals.verified_rate = settings.rate_tokens();
+                    globals.verified_burst = settings.burst_tokens();
+                    globals.verified_ticks = settings.verified_ticks;
+                    globals.verified6_mask = settings.mask6();
+                    globals.answer_bound = settings.answer_bound;
+                    globals.netns_cookie = netns_cookie;
+                }
+                for mut map in open.open_object_mut().maps_mut() {
+                    share_map(&mut map, share)?;
+                }
+                let skeleton = open.load()?;
+                let program = skeleton.progs.$name.as_fd().try_clone_to_owned()?;
+                Ok((program, Maps::of_object(skeleton.object())))
+            });
+            match loaded {
+                Ok((program, maps)) => Ok(Loaded { program, maps: maps? }),
+                Err(source) => Err(Error::Load { program: stringify!($name), log, source }),
+            }
+        }
+    };
+}
+
+object!(gate, GateSkelBuilder);
+object!(admit, AdmitSkelBuilder);
+object!(watch, WatchSkelBuilder);
+
+/// Before loading: tells libbpf where this map comes from. Maps of one object alone (its globals) stay its own.
+fn share_map(map: &mut OpenMapMut<'_>, share: &Share<'_>) -> libbpf_rs::Result<()> {
+    let Some(name) = SHARED.into_iter().find(|name| map.name() == *name) else { return Ok(()) };
+    match share {
+        Share::Fresh(capacity) => set_capacity(map, name, *capacity),
+        Share::Pinned(pins, capacity) => {
+            set_capacity(map, name, *capacity)?;
+            map.set_pin_path(pins.path(name))
+        }
+        Share::Of(maps) => maps.handle(name).map_or(Ok(()), |handle| map.reuse_fd(handle.as_fd())),
+    }
+}
+
+fn set_capacity(map: &mut OpenMapMut<'_>, name: &str, capacity: Capacity) -> libbpf_rs::Result<()> {
+    match name {
+        "verified4" => map.set_max_entries(capacity.verified4.max(1)),
+        "verified6" => map.set_max_entries(capacity.verified6.max(1)),
+        _ => Ok(()),
+    }
+}

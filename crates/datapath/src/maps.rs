@@ -1,0 +1,461 @@
+//! The shared maps, typed. Arrays that user space writes are mapped into memory, so that a byte can be written without taking back
+//! what a program wrote beside it, and counters cost no system call for each entry.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+
+use crate::Error;
+use crate::abi::{Completion, Control, Key, Method, PORT_UNPROTECTED, PORTS, Port, Speaker, VERDICT_SLOTS, Verified};
+
+/// The names of the maps that all programs share.
+pub(crate) const SHARED: [&str; 9] =
+    ["verdicts", "ports", "control", "doors", "asked", "answers", "verified4", "verified6", "speakers"];
+
+/// What user space decides about one port number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortPolicy {
+    /// How clients prove themselves between the marks.
+    pub method: Method,
+    /// Whether the service is protected at all.
+    pub protect: bool,
+    /// Share of the backlog in 1/256 below which nothing is asked.
+    pub calm_mark: u8,
+    /// Share of the backlog in 1/256 from which on everybody gets a cookie.
+    pub reserve_mark: u8,
+}
+
+impl Default for PortPolicy {
+    /// Cookies between a quarter and three quarters of the backlog.
+    fn default() -> Self {
+        Self { method: Method::Cookie, protect: true, calm_mark: 64, reserve_mark: 192 }
+    }
+}
+
+impl Port {
+    /// The policy's part.
+    #[must_use]
+    pub fn policy(&self) -> PortPolicy {
+        PortPolicy {
+            method: if self.method == Method::Challenge as u8 { Method::Challenge } else { Method::Cookie },
+            protect: self.flags & PORT_UNPROTECTED == 0,
+            calm_mark: self.calm_mark,
+            reserve_mark: self.reserve_mark,
+        }
+    }
+
+    /// Whether the port is armed at this tick.
+    #[must_use]
+    pub fn is_armed(&self, tick: u32) -> bool {
+        self.armed_until != 0 && self.armed_until.wrapping_sub(tick).cast_signed() > 0
+    }
+}
+
+/// A source that completed a handshake: an IPv4 address, or the first address of an IPv6 prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedSource {
+    /// The address.
+    pub address: IpAddr,
+    /// What is remembered of it.
+    pub entry: Verified,
+}
+
+/// All shared maps that user space reads or writes.
+pub struct Maps {
+    handles: BTreeMap<&'static str, MapHandle>,
+    ports: Mapped<Port>,
+    control: Mapped<Control>,
+    speakers: Mapped<Speaker>,
+}
+
+impl std::fmt::Debug for Maps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Maps").field("maps", &self.handles.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Maps {
+    /// Opens what is pinned.
+    pub(crate) fn open(path_of: impl Fn(&str) -> std::path::PathBuf) -> Result<Self, Error> {
+        Self::collect(|name| open_handle(name, &path_of(name)))
+    }
+
+    /// Takes the maps of a loaded object.
+    pub(crate) fn of_object(object: &libbpf_rs::Object) -> Result<Self, Error> {
+        Self::collect(|name| {
+            let map = object.maps().find(|map| map.name() == name).ok_or(io::ErrorKind::NotFound.into());
+            let map = map.and_then(|map| MapHandle::try_from(&map).map_err(io_error));
+            map.map_err(Error::map("open", name))
+        })
+    }
+
+    fn collect(handle: impl Fn(&'static str) -> Result<MapHandle, Error>) -> Result<Self, Error> {
+        let mut handles = BTreeMap::new();
+        for name in SHARED {
+            handles.insert(name, handle(name)?);
+        }
+        let ports = Mapped::new(&handles, "ports", PORTS)?;
+        let control = Mapped::new(&handles, "control", 1)?;
+        let speakers = Mapped::new(&handles, "speakers", PORTS)?;
+        Ok(Self { handles, ports, control, speakers })
+    }
+
+    pub(crate) fn handle(&self, name: &'static str) -> Option<&MapHandle> {
+        self.handles.get(name)
+    }
+
+    fn get(&self, name: &'static str) -> Result<&MapHandle, Error> {
+        self.handle(name).ok_or(io::ErrorKind::NotFound.into()).map_err(Error::map("find", name))
+    }
+
+    /// Every verdict's counter, summed over the CPUs; the index is the verdict's number.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn verdicts(&self) -> Result<[u64; VERDICT_SLOTS], Error> {
+        let map = self.get("verdicts")?;
+        let mut sums = [0; VERDICT_SLOTS];
+        for (number, sum) in (0_u32..).zip(&mut sums) {
+            let found = map.lookup_percpu(&number.to_ne_bytes(), MapFlags::ANY);
+            let values = found.map_err(io_error).map_err(Error::map("read", "verdicts"))?.unwrap_or_default();
+            *sum = values.iter().filter_map(|value| value.first_chunk().map(|v| u64::from_ne_bytes(*v))).sum();
+        }
+        Ok(sums)
+    }
+
+    /// One port number's state and policy.
+    #[must_use]
+    pub fn port(&self, number: u16) -> Port {
+        let port = self.ports.at(usize::from(number));
+        // SAFETY: `port` is within the mapping. Programs write to it meanwhile, so each field is read for itself, atomically.
+        unsafe {
+            Port {
+                armed_until: AtomicU32::from_ptr(&raw mut (*port).armed_until).load(Ordering::Relaxed),
+                method: AtomicU8::from_ptr(&raw mut (*port).method).load(Ordering::Relaxed),
+                flags: AtomicU8::from_ptr(&raw mut (*port).flags).load(Ordering::Relaxed),
+                calm_mark: AtomicU8::from_ptr(&raw mut (*port).calm_mark).load(Ordering::Relaxed),
+                reserve_mark: AtomicU8::from_ptr(&raw mut (*port).reserve_mark).load(Ordering::Relaxed),
+            }
+        }
+    }
+
+    /// Sets one port number's policy. What gate wrote (whether it is armed) stays as it is.
+    pub fn set_port(&self, number: u16, policy: PortPolicy) {
+        let port = self.ports.at(usize::from(number));
+        let flags = if policy.protect { 0 } else { PORT_UNPROTECTED };
+        // SAFETY: as in `port`; single bytes, none of which a program writes.
+        unsafe {
+            AtomicU8::from_ptr(&raw mut (*port).method).store(policy.method as u8, Ordering::Relaxed);
+            AtomicU8::from_ptr(&raw mut (*port).flags).store(flags, Ordering::Relaxed);
+            AtomicU8::from_ptr(&raw mut (*port).calm_mark).store(policy.calm_mark, Ordering::Relaxed);
+            AtomicU8::from_ptr(&raw mut (*port).reserve_mark).store(policy.reserve_mark, Ordering::Relaxed);
+        }
+    }
+
+    /// Arms a port until `tick`, or makes it calm with 0. For tests and benchmarks: gate does it by itself.
+    pub fn set_armed_until(&self, number: u16, tick: u32) {
+        let port = self.ports.at(usize::from(number));
+        // SAFETY: as in `port`.
+        unsafe { AtomicU32::from_ptr(&raw mut (*port).armed_until).store(tick, Ordering::Relaxed) };
+    }
+
+    /// The ports that are armed at this tick.
+    #[must_use]
+    pub fn armed_ports(&self, tick: u32) -> Vec<u16> {
+        (0..=u16::MAX).filter(|number| self.port(*number).is_armed(tick)).collect()
+    }
+
+    /// Who spoke first on a port, as far as sampled.
+    #[must_use]
+    pub fn speaker(&self, number: u16) -> Speaker {
+        let speaker = self.speakers.at(usize::from(number));
+        // SAFETY: `speaker` is within the mapping; each field is read atomically.
+        unsafe {
+            Speaker {
+                server: AtomicU32::from_ptr(&raw mut (*speaker).server).load(Ordering::Relaxed),
+                client: AtomicU32::from_ptr(&raw mut (*speaker).client).load(Ordering::Relaxed),
+            }
+        }
+    }
+
+    /// The ports on which anything was seen.
+    #[must_use]
+    pub fn speakers(&self) -> Vec<(u16, Speaker)> {
+        let all = (0..=u16::MAX).map(|number| (number, self.speaker(number)));
+        all.filter(|(_, speaker)| speaker.server != 0 || speaker.client != 0).collect()
+    }
+
+    /// Sets what was seen on a port: what an earlier run had learnt, or zero to learn anew.
+    pub fn set_speaker(&self, number: u16, seen: Speaker) {
+        let speaker = self.speakers.at(usize::from(number));
+        // SAFETY: as in `speaker`.
+        unsafe {
+            AtomicU32::from_ptr(&raw mut (*speaker).server).store(seen.server, Ordering::Relaxed);
+            AtomicU32::from_ptr(&raw mut (*speaker).client).store(seen.client, Ordering::Relaxed);
+        }
+    }
+
+    /// Who completes cookies.
+    #[must_use]
+    pub fn completion(&self) -> Completion {
+        let own = self.completion_word().load(Ordering::Relaxed) != Completion::Kernel as u32;
+        if own { Completion::Own } else { Completion::Kernel }
+    }
+
+    /// Chooses who completes cookies, from the next packet on.
+    pub fn set_completion(&self, completion: Completion) {
+        self.completion_word().store(completion as u32, Ordering::Relaxed);
+    }
+
+    /// Whether admit enters the connections that it makes into connection tracking, which never saw their SYN.
+    #[must_use]
+    pub fn conntrack(&self) -> bool {
+        self.conntrack_word().load(Ordering::Relaxed) != 0
+    }
+
+    /// Chooses that, from the next packet on.
+    pub fn set_conntrack(&self, enter: bool) {
+        self.conntrack_word().store(enter.into(), Ordering::Relaxed);
+    }
+
+    fn conntrack_word(&self) -> &AtomicU32 {
+        let control = self.control.at(0);
+        // SAFETY: `control` is within the mapping, which lives as long as `self`.
+        unsafe { AtomicU32::from_ptr(&raw mut (*control).conntrack) }
+    }
+
+    fn completion_word(&self) -> &AtomicU32 {
+        let control = self.control.at(0);
+        // SAFETY: `control` is within the mapping, which lives as long as `self`.
+        unsafe { AtomicU32::from_ptr(&raw mut (*control).completion) }
+    }
+
+    /// Which key makes cookies: see [`Control`].
+    pub(crate) fn key_word(&self) -> u64 {
+        let control = self.control.at(0);
+        // SAFETY: `control` is within the mapping.
+        unsafe { AtomicU64::from_ptr(&raw mut (*control).key_word).load(Ordering::Acquire) }
+    }
+
+    /// Stores the word after everything written before it.
+    pub(crate) fn set_key_word(&self, word: u64) {
+        let control = self.control.at(0);
+        // SAFETY: `control` is within the mapping.
+        unsafe { AtomicU64::from_ptr(&raw mut (*control).key_word).store(word, Ordering::Release) };
+    }
+
+    pub(crate) fn set_cookie_key(&self, slot: usize, key: Key) {
+        let control = self.control.at(0);
+        // SAFETY: `control` is within the mapping and `slot & 1` within the array; no program uses this slot's key meanwhile.
+        unsafe { (&raw mut (*control).cookie_key[slot & 1]).write_volatile(key) };
+    }
+
+    pub(crate) fn set_flow_key(&self, key: Key) {
+        let control = self.control.at(0);
+        // SAFETY: `control` is within the mapping; no program is attached yet.
+        unsafe { (&raw mut (*control).flow_key).write_volatile(key) };
+    }
+
+    /// A copy of everything, keys too: for tests that compute cookies by other means.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        // SAFETY: `control` is within the mapping and any bytes are a valid `Control`.
+        unsafe { self.control.at(0).read_volatile() }
+    }
+
+    /// Overwrites everything, keys too: for tests that need known keys.
+    pub fn set_control(&self, control: Control) {
+        // SAFETY: as above.
+        unsafe { self.control.at(0).write_volatile(control) };
+    }
+
+    /// How many sources both tables have room for: IPv4 and IPv6.
+    #[must_use]
+    pub fn capacity(&self) -> crate::Capacity {
+        let entries = |name| self.handle(name).map_or(0, MapCore::max_entries);
+        crate::Capacity { verified4: entries("verified4"), verified6: entries("verified6") }
+    }
+
+    /// How many verified sources there are: IPv4 addresses and IPv6 prefixes. Read in batches: a million takes well under a second.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn verified_count(&self) -> Result<(u64, u64), Error> {
+        let (mut v4, mut v6) = (0, 0);
+        self.each_verified::<4>("verified4", |_, _| v4 += 1)?;
+        self.each_verified::<8>("verified6", |_, _| v6 += 1)?;
+        Ok((v4, v6))
+    }
+
+    /// The verified sources, at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn verified_sources(&self, limit: usize) -> Result<Vec<VerifiedSource>, Error> {
+        let mut sources = Vec::new();
+        let mut keep = |address, entry| {
+            if sources.len() < limit {
+                sources.push(VerifiedSource { address, entry });
+            }
+        };
+        self.each_verified::<4>("verified4", |key, entry| keep(IpAddr::V4(Ipv4Addr::from(key)), entry))?;
+        self.each_verified::<8>("verified6", |key, entry| keep(IpAddr::V6(prefix_address(key)), entry))?;
+        Ok(sources)
+    }
+
+    /// Remembers a source, as `watch` does. An IPv6 address counts by its first eight bytes, which the caller has masked.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn set_verified(&self, source: VerifiedSource) -> Result<(), Error> {
+        let value = verified_bytes(source.entry);
+        let (name, written) = match source.address {
+            IpAddr::V4(v4) => ("verified4", self.get("verified4")?.update(&v4.octets(), &value, MapFlags::ANY)),
+            IpAddr::V6(v6) => ("verified6", self.get("verified6")?.update(&v6.octets()[..8], &value, MapFlags::ANY)),
+        };
+        written.map_err(io_error).map_err(Error::map("write", name))
+    }
+
+    fn each_verified<const K: usize>(
+        &self,
+        name: &'static str,
+        mut each: impl FnMut([u8; K], Verified),
+    ) -> Result<(), Error> {
+        const BATCH: u32 = 4096;
+        let map = self.get(name)?;
+        let entries = map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY);
+        for (key, value) in entries.map_err(io_error).map_err(Error::map("read", name))? {
+            if let (Some(key), Some(entry)) = (key.first_chunk(), verified_of(&value)) {
+                each(*key, entry);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens one pinned map.
+pub(crate) fn open_handle(name: &'static str, path: &Path) -> Result<MapHandle, Error> {
+    MapHandle::from_pinned_path(path).map_err(io_error).map_err(Error::map("open", name))
+}
+
+/// Copies every entry of a table of verified sources into another one, as far as they fit. Gives how many there were.
+pub(crate) fn copy_entries(name: &'static str, from: &MapHandle, to: &MapHandle) -> Result<u64, Error> {
+    let mut copied = 0;
+    let entries = from.lookup_batch(4096, MapFlags::ANY, MapFlags::ANY);
+    for (key, value) in entries.map_err(io_error).map_err(Error::map("read", name))? {
+        to.update(&key, &value, MapFlags::ANY).map_err(io_error).map_err(Error::map("write", name))?;
+        copied += 1;
+    }
+    Ok(copied)
+}
+
+fn prefix_address(prefix: [u8; 8]) -> Ipv6Addr {
+    Ipv6Addr::from(u128::from(u64::from_be_bytes(prefix)) << 64)
+}
+
+fn verified_of(bytes: &[u8]) -> Option<Verified> {
+    let mut words = bytes.chunks_exact(4).filter_map(|word| word.first_chunk().map(|w| u32::from_ne_bytes(*w)));
+    Some(Verified { seen: words.next()?, filled: words.next()?, tokens: words.next()?, handshakes: words.next()? })
+}
+
+fn verified_bytes(entry: Verified) -> Vec<u8> {
+    [entry.seen, entry.filled, entry.tokens, entry.handshakes].iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// libbpf-rs's errors carry the kernel's.
+pub(crate) fn io_error(error: libbpf_rs::Error) -> io::Error {
+    let kind = match error.kind() {
+        libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
+        libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+/// An array map in our memory: `entries` of `T`, shared with the programs. `T` is a `repr(C)` copy of a type in abi.h, for which any
+/// bytes are valid, and its size is a multiple of 8, as the kernel lays out array entries.
+struct Mapped<T> {
+    start: NonNull<T>,
+    entries: usize,
+    kind: PhantomData<T>,
+}
+
+impl<T> Mapped<T> {
+    fn new(handles: &BTreeMap<&'static str, MapHandle>, name: &'static str, entries: usize) -> Result<Self, Error> {
+        const { assert!(size_of::<T>() % 8 == 0) };
+        let refuse = Error::map("map", name);
+        let Some(handle) = handles.get(name) else { return Err(refuse(io::ErrorKind::NotFound.into())) };
+        if handle.value_size() as usize != size_of::<T>() || handle.max_entries() as usize != entries {
+            return Err(refuse(io::Error::other("its entries have another size or number than this version's")));
+        }
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let fd = handle.as_fd().as_raw_fd();
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), Self::bytes(entries), protection, libc::MAP_SHARED, fd, 0) };
+        match NonNull::new(start) {
+            Some(start) if start.as_ptr() != libc::MAP_FAILED => {
+                Ok(Self { start: start.cast(), entries, kind: PhantomData })
+            }
+            _ => Err(refuse(io::Error::last_os_error())),
+        }
+    }
+
+    fn bytes(entries: usize) -> usize {
+        (entries * size_of::<T>()).next_multiple_of(4096)
+    }
+
+    /// The address of one entry, which is valid while `self` is.
+    fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.entries, "the index is within the map");
+        // SAFETY: `index` is below `entries`, all of which are in the mapping.
+        unsafe { self.start.as_ptr().add(index) }
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `new` mapped; no reference into it outlives `self`.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), Self::bytes(self.entries)) };
+    }
+}
+
+// SAFETY: the mapping belongs to no thread, and everything in it is read and written atomically or volatile.
+unsafe impl<T: Send> Send for Mapped<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Mapped<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn armed_is_compared_across_the_wrap() {
+        let port = |armed_until| Port { armed_until, ..Port::default() };
+        assert!(!port(0).is_armed(0));
+        assert!(port(5).is_armed(4));
+        assert!(!port(5).is_armed(5));
+        assert!(port(3).is_armed(u32::MAX - 3));
+        assert!(!port(u32::MAX - 3).is_armed(3));
+    }
+
+    #[test]
+    fn a_verified_entry_survives_its_bytes() {
+        let entry = Verified { seen: 1, filled: 2, tokens: 3, handshakes: u32::MAX };
+        assert_eq!(verified_of(&verified_bytes(entry)), Some(entry));
+        assert_eq!(verified_of(&[0; 12]), None);
+    }
+
+    #[test]
+    fn a_prefix_is_shown_as_its_first_address() {
+        let prefix = [0x20, 0x01, 0x0d, 0xb8, 0, 0x0c, 0, 1];
+        assert_eq!(prefix_address(prefix).to_string(), "2001:db8:c:1::");
+    }
+}
