@@ -65,8 +65,16 @@ fetch_page() { [ "$(in_client curl -s -g -m 10 "http://$1/page" | wc -c)" = 1000
 start_sekisho() {
 	in_server sekisho run --interface eth0 >/tmp/sekisho.log 2>&1 &
 	echo $! >$pid_file.sekisho
-	until_true 30 in_server sekisho status || { cat /tmp/sekisho.log; return 1; }
+	until_true 60 protected_by_daemon || { cat /tmp/sekisho.log; return 1; }
 }
+
+# The status as JSON, without white space, so that it can be searched for "key":value.
+status() { in_server sekisho status --json | tr -d ' \n'; }
+protected_by_daemon() { status | grep -q '"protected":true' && status | grep -Eq '"daemon":[0-9]'; }
+daemon_gone() { status | grep -q '"daemon":null'; }
+
+# counted VERDICT: how many packets met it.
+counted() { status | sed -n "s/.*\"name\":\"$1\",[^}]*\"count\":\([0-9]*\).*/\1/p"; }
 
 # half_open N: fills the server's SYN queue with N handshakes that nobody completes.
 half_open() {
