@@ -17,12 +17,11 @@
 #define DOOR_TICKS 5		/* how long a proved challenge lets its flow's SYN in */
 
 /* Bounds. Each table's memory is in the comment. */
-#define PORTS 65536	   /* ports: 8 bytes each, 512 KiB */
-#define DOORS (1 << 20)	   /* doors: 4 bytes each, 4 MiB */
-#define ASKED (1 << 19)	   /* asked: 16 bytes each, 8 MiB */
-#define ANSWER_ROWS 2	   /* answers: 4 bytes each, */
-#define ANSWER_CELLS 65536 /*          2 rows, 512 KiB */
-#define VERDICT_SLOTS 64   /* verdicts: 8 bytes each and CPU */
+#define PORTS 65536	       /* ports: 8 bytes each, 512 KiB; speakers: the same */
+#define FLOWS (1 << 19)	       /* flows: 32 bytes each, 16 MiB */
+#define ANSWER_LINES 8192      /* answers: 64 bytes each, 512 KiB */
+#define SEEN_SOURCES (1 << 20) /* seen: 1 byte each, 1 MiB */
+#define VERDICT_SLOTS 64       /* verdicts: 8 bytes each and CPU */
 
 /* One port number's state and policy. `armed_until` is written by gate, the rest by user space (single bytes, through
  * mmap). */
@@ -55,7 +54,7 @@ struct control {
 	__u32 completion; /* enum completion */
 	__u32 conntrack;  /* 1: admit enters connections into connection tracking */
 	struct key cookie_key[2];
-	struct key flow_key; /* challenges, doors, sketches; made when the map is made */
+	struct key flow_key; /* challenges, flows, sketches; made when the map is made */
 };
 
 enum completion {

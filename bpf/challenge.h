@@ -41,10 +41,23 @@ static __always_inline bool challenge_check(const struct key *key, __u64 flow, _
 	return number == challenge_number(key, flow, now) || number == challenge_number(key, flow, now - 1);
 }
 
-/* A door: 24 bits that name the flow within its cell, 8 bits of the tick it was opened in. */
-static __always_inline __u32 door_index(__u64 flow)
+/* A cell of the filter, shared by all flows whose hash falls on it.
+ *
+ * door: 24 bits that name the flow, 8 bits of the tick it was opened in. Two of them; a new one takes the older's place.
+ *
+ * asked: one word for the time now and one for the time before, each 16 bits of its time and 48 bits for flows. A word of another
+ * time is empty, so the filter forgets by itself. */
+struct flow {
+	__u64 asked[2];
+	__u32 door[2];
+	__u64 reserved;
+};
+
+#define ASKED_BITS 48
+
+static __always_inline __u32 flow_index(__u64 flow)
 {
-	return flow & (DOORS - 1);
+	return flow & (FLOWS - 1);
 }
 
 static __always_inline __u32 door_value(__u64 flow, __u32 tick)
@@ -52,43 +65,46 @@ static __always_inline __u32 door_value(__u64 flow, __u32 tick)
 	return (__u32)(flow >> 40) << 8 | (tick & 0xff);
 }
 
-static __always_inline bool door_is_open(__u32 cell, __u64 flow, __u32 tick)
+static __always_inline __u32 door_age(__u32 door, __u32 tick)
 {
-	/* An empty cell names a flow too, one in 2^24, at ticks near a multiple of 256: a chance, and only a door to
-	 * the kernel's own handshake. */
-	return cell >> 8 == (__u32)(flow >> 40) && ((tick - cell) & 0xff) < DOOR_TICKS;
+	return (tick - door) & 0xff;
 }
 
-/* Flows that were asked: two words for two times, each 16 bits of its time and 48 bits for flows. A word of another
- * time is empty, so the filter forgets by itself. The client's sequence number belongs to the name here: another
- * connection from the same port is not the same question. */
-struct asked {
-	__u64 word[2];
-};
-
-#define ASKED_BITS 48
-
-static __always_inline __u32 asked_index(__u64 flow, __u32 isn)
+/* An empty door names a flow too, one in 2^24, in a few ticks of 256: a chance that lets a SYN to the kernel's own handshake. */
+static __always_inline bool door_is_for(__u32 door, __u64 flow, __u32 tick)
 {
-	return ((__u32)(flow >> 20) ^ isn * 0x9e3779b1u) & (ASKED - 1);
+	return door >> 8 == (__u32)(flow >> 40) && door_age(door, tick) < DOOR_TICKS;
 }
 
+static __always_inline bool door_is_open(const struct flow *cell, __u64 flow, __u32 tick)
+{
+	return door_is_for(cell->door[0], flow, tick) || door_is_for(cell->door[1], flow, tick);
+}
+
+static __always_inline void door_set(struct flow *cell, __u64 flow, __u32 tick)
+{
+	__u32 *older = door_age(cell->door[0], tick) >= door_age(cell->door[1], tick) ? &cell->door[0] : &cell->door[1];
+
+	*older = door_value(flow, tick);
+}
+
+/* The client's sequence number belongs to the question's name: another connection from the same port is not the same question. */
 static __always_inline __u64 asked_bit(__u64 flow, __u32 isn)
 {
-	__u32 mixed = ((__u32)flow ^ isn) * 0x85ebca6bu;
+	__u32 mixed = ((__u32)(flow >> 20) ^ isn) * 0x85ebca6bu;
 
 	return 1ULL << (((__u64)mixed * ASKED_BITS) >> 32);
 }
 
-/* Whether the flow was asked before, and from now on it was. `time` in units of 2^ASKED_TIME_SHIFT ns: a flow is
- * remembered for one to two of them, which covers the first retransmission, one second later (RFC 6298). */
-static __always_inline bool asked_before(struct asked *a, __u64 bit, __u32 time)
+/* Whether the flow was asked before, and from now on it was. `time` in units of 2^ASKED_TIME_SHIFT ns: a flow is remembered for
+ * one to two of them, which covers the first retransmission, one second later (RFC 6298). */
+static __always_inline bool asked_before(struct flow *cell, __u64 bit, __u32 time)
 {
+	const __u64 stamps = ~0ULL << ASKED_BITS;
 	__u64 stamp = (__u64)(__u16)time << ASKED_BITS;
 	__u64 last_stamp = (__u64)(__u16)(time - 1) << ASKED_BITS;
-	__u64 *now = time & 1 ? &a->word[1] : &a->word[0];
-	__u64 last = time & 1 ? a->word[0] : a->word[1];
-	const __u64 stamps = ~0ULL << ASKED_BITS;
+	__u64 *now = time & 1 ? &cell->asked[1] : &cell->asked[0];
+	__u64 last = time & 1 ? cell->asked[0] : cell->asked[1];
 	__u64 word = (*now & stamps) == stamp ? *now : stamp;
 	bool before = (word & bit) || ((last & stamps) == last_stamp && (last & bit));
 

@@ -24,17 +24,10 @@ static __always_inline bool kernel_completes(const struct queues *q, const struc
 static __always_inline bool may_answer(const struct packet *p, const struct control *c, __u32 tick)
 {
 	__u32 hash = mix(source_network(p), c->flow_key.k0);
-	__u32 first = hash & (ANSWER_CELLS - 1);
-	__u32 second = ANSWER_CELLS + (hash >> 16);
-	__u32 *a = bpf_map_lookup_elem(&answers, &first);
-	__u32 *b = bpf_map_lookup_elem(&answers, &second);
+	__u32 index = answer_line_index(hash);
+	struct answer_line *line = bpf_map_lookup_elem(&answers, &index);
 
-	if (!a || !b)
-		return false;
-	__u32 in_first = cell_count(a, tick);
-	__u32 in_second = cell_count(b, tick);
-
-	return in_first <= answer_bound || in_second <= answer_bound;
+	return line && answer_count(line, hash, tick) <= answer_bound;
 }
 
 /* Sends an answer in the SYN's own frame. */
@@ -130,24 +123,11 @@ static __always_inline enum verdict answer(struct xdp_md *ctx, const struct pack
 
 /* ---- a SYN ---- */
 
-/* Proof by challenge, for a flow that was not asked before: who asks again did not get our answer, or we not his, and
- * gets a cookie. */
-static __always_inline bool ask(const struct packet *p, __u64 flow, __u64 now_ns)
+static __always_inline struct flow *flow_cell(__u64 flow)
 {
-	__u32 index = asked_index(flow, p->sequence);
-	struct asked *cell = bpf_map_lookup_elem(&asked, &index);
+	__u32 index = flow_index(flow);
 
-	if (!cell)
-		return false;
-	return !asked_before(cell, asked_bit(flow, p->sequence), now_ns >> ASKED_TIME_SHIFT);
-}
-
-static __always_inline bool door_open(__u64 flow, __u64 now_ns)
-{
-	__u32 index = door_index(flow);
-	__u32 *door = bpf_map_lookup_elem(&doors, &index);
-
-	return door && door_is_open(*door, flow, now_ns >> TICK_SHIFT);
+	return bpf_map_lookup_elem(&flows, &index);
 }
 
 /* A mark's place in the queue: at least one, since a backlog of 1 has a queue too. */
@@ -166,14 +146,21 @@ static __always_inline enum verdict by_cookie(const struct queues *q, const stru
 static __always_inline enum verdict in_reserve(const struct packet *p, const struct queues *q, const struct control *c,
 					       __u8 method, __u64 now_ns, __u64 *flow)
 {
-	if (is_verified(p, now_ns))
+	if (is_verified(p, c, now_ns))
 		return syn_verified;
 	if (method != METHOD_CHALLENGE)
 		return by_cookie(q, c);
 	*flow = flow_hash(&c->flow_key, p);
-	if (door_open(*flow, now_ns))
+	struct flow *cell = flow_cell(*flow);
+
+	if (!cell)
+		return by_cookie(q, c);
+	if (door_is_open(cell, *flow, now_ns >> TICK_SHIFT))
 		return syn_door;
-	return ask(p, *flow, now_ns) ? challenge_sent : by_cookie(q, c);
+	/* Who asks again did not get our answer, or we not theirs: a cookie then. */
+	if (asked_before(cell, asked_bit(*flow, p->sequence), now_ns >> ASKED_TIME_SHIFT))
+		return by_cookie(q, c);
+	return challenge_sent;
 }
 
 /* A SYN to a listener whose queue has passed the calm mark. */
@@ -237,11 +224,10 @@ static __always_inline bool rst_proves(const struct packet *p, const struct cont
 
 	if (!challenge_check(&c->flow_key, flow, now_ns >> CHALLENGE_TIME_SHIFT, p->sequence))
 		return false;
-	__u32 index = door_index(flow);
-	__u32 *door = bpf_map_lookup_elem(&doors, &index);
+	struct flow *cell = flow_cell(flow);
 
-	if (door && !observe)
-		*door = door_value(flow, now_ns >> TICK_SHIFT);
+	if (cell && !observe)
+		door_set(cell, flow, now_ns >> TICK_SHIFT);
 	return true;
 }
 
@@ -331,8 +317,7 @@ static __always_inline enum verdict judge(struct xdp_md *ctx)
 	return segment(ctx, &p);
 }
 
-SEC("xdp")
-int gate(struct xdp_md *ctx)
+static __always_inline int checkpoint(struct xdp_md *ctx)
 {
 	enum verdict verdict = judge(ctx);
 
@@ -347,6 +332,12 @@ int gate(struct xdp_md *ctx)
 	default:
 		return XDP_PASS;
 	}
+}
+
+SEC("xdp")
+int gate(struct xdp_md *ctx)
+{
+	return checkpoint(ctx);
 }
 
 char license_text[] SEC("license") = "Dual MIT/GPL";

@@ -1,6 +1,6 @@
 /* The tables. All three programs share them through pins of these names; sizes and what they mean are in abi.h.
  *
- * Every one has a bound. `verdicts`, `ports`, `control`, `doors`, `asked`, `answers` and `speakers` are arrays: they
+ * Every one has a bound. `verdicts`, `ports`, `control`, `flows`, `answers`, `seen` and `speakers` are arrays: they
  * cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been away longest is forgotten, and
  * proves itself again.
  */
@@ -37,24 +37,29 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, DOORS);
+	__uint(max_entries, FLOWS);
 	__type(key, __u32);
-	__type(value, __u32);
-} doors SEC(".maps");
+	__type(value, struct flow);
+} flows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, ASKED);
+	__uint(max_entries, ANSWER_LINES);
 	__type(key, __u32);
-	__type(value, struct asked);
-} asked SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, ANSWER_ROWS *ANSWER_CELLS);
-	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct answer_line);
 } answers SEC(".maps");
+
+/* One value, since a map's values are at least 8 bytes apart. */
+struct seen_sources {
+	__u8 cell[SEEN_SOURCES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct seen_sources);
+} seen SEC(".maps");
 
 /* The capacities are user space's; these are the defaults. */
 struct {

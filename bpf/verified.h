@@ -9,16 +9,29 @@
 
 #define RATE_SHIFT 20 /* the unit of verified.filled: 2^20 ns */
 
-static __always_inline struct verified *verified_find(const struct packet *p)
+/* The key of a source in its table: the address itself, or the prefix of an IPv6 address. */
+static __always_inline __u64 verified_key(const struct packet *p)
 {
-	if (p->v6) {
-		__u64 key = ((__u64)p->source[1] << 32 | p->source[0]) & verified6_mask;
+	if (p->v6)
+		return ((__u64)p->source[1] << 32 | p->source[0]) & verified6_mask;
+	return p->source[0];
+}
 
+static __always_inline __u8 *seen_cell(const struct control *c, __u64 key)
+{
+	__u32 zero = 0;
+	struct seen_sources *sources = bpf_map_lookup_elem(&seen, &zero);
+
+	return sources ? &sources->cell[seen_index(key, c->flow_key.k1)] : NULL;
+}
+
+static __always_inline struct verified *verified_find(bool v6, __u64 key)
+{
+	__u32 address = key;
+
+	if (v6)
 		return bpf_map_lookup_elem(&verified6, &key);
-	}
-	__u32 key = p->source[0];
-
-	return bpf_map_lookup_elem(&verified4, &key);
+	return bpf_map_lookup_elem(&verified4, &address);
 }
 
 /* Takes one SYN from the source's bucket. Two CPUs may take the same one: a bound a little too wide, not a lock. */
@@ -38,13 +51,17 @@ static __always_inline bool verified_take(struct verified *v, __u64 now_ns)
 }
 
 /* Whether the source is verified, and within its rate. */
-static __always_inline bool is_verified(const struct packet *p, __u64 now_ns)
+static __always_inline bool is_verified(const struct packet *p, const struct control *c, __u64 now_ns)
 {
-	struct verified *v = verified_find(p);
+	__u32 tick = now_ns >> TICK_SHIFT;
+	__u64 key = verified_key(p);
+	__u8 *cell = seen_cell(c, key);
 
-	if (!v)
+	if (!cell || !seen_within(*cell, tick, verified_ticks))
 		return false;
-	if ((__u32)(now_ns >> TICK_SHIFT) - v->seen > verified_ticks)
+	struct verified *v = verified_find(p->v6, key);
+
+	if (!v || tick - v->seen > verified_ticks)
 		return false;
 	return verified_take(v, now_ns);
 }

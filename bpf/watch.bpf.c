@@ -2,7 +2,7 @@
  * once for each accepted connection, never for a packet of a flood.
  *
  * Two things are learnt: the source is verified; and who sends the first data on that port, from the first few hundred
- * connections, by looking at the headers of what arrives until the first data did.
+ * connections, from what was received when the first data sent is acknowledged.
  */
 #include "kernel.h"
 #include "config.h"
@@ -28,11 +28,16 @@ static __always_inline bool is_mapped(struct bpf_sock_ops *ops)
 	return ops->remote_ip6[0] == 0 && ops->remote_ip6[1] == 0 && ops->remote_ip6[2] == swap32(0xffff);
 }
 
-static __always_inline void remember(void *map, const void *key, __u64 now_ns)
+static __always_inline void remember(void *map, const void *key, __u64 source)
 {
-	struct verified *known = bpf_map_lookup_elem(map, key);
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
 	__u32 tick = now_ns >> TICK_SHIFT;
+	struct control *c = control_of();
+	__u8 *cell = c ? seen_cell(c, source) : NULL;
+	struct verified *known = bpf_map_lookup_elem(map, key);
 
+	if (cell)
+		*cell = seen_value(tick);
 	if (known) {
 		known->seen = tick;
 		if (known->handshakes != 0xffffffff)
@@ -51,20 +56,19 @@ static __always_inline void remember(void *map, const void *key, __u64 now_ns)
 
 static __always_inline void remember_source(struct bpf_sock_ops *ops)
 {
-	__u64 now_ns = bpf_ktime_get_coarse_ns();
-
 	if (ops->family == FAMILY_IPV4) {
 		__u32 key = ops->remote_ip4;
 
-		remember(&verified4, &key, now_ns);
+		remember(&verified4, &key, key);
 	} else if (ops->family == FAMILY_IPV6 && is_mapped(ops)) {
 		__u32 key = ops->remote_ip6[3];
 
-		remember(&verified4, &key, now_ns);
-	} else if (ops->family == FAMILY_IPV6 && !is_loopback(ops)) {
+		barrier_var(key);
+		remember(&verified4, &key, key);
+	} else if (ops->family == FAMILY_IPV6) {
 		__u64 key = ((__u64)ops->remote_ip6[1] << 32 | ops->remote_ip6[0]) & verified6_mask;
 
-		remember(&verified6, &key, now_ns);
+		remember(&verified6, &key, key);
 	}
 }
 
@@ -75,31 +79,29 @@ static __always_inline struct speaker *speaker_of(struct bpf_sock_ops *ops)
 	return bpf_map_lookup_elem(&speakers, &port);
 }
 
-/* Asks to be shown the headers that arrive on this connection, if its port is not known well enough yet. */
+/* Asks to be told of round trips on this connection, if its port is not known well enough yet. */
 static __always_inline void watch_first_data(struct bpf_sock_ops *ops)
 {
 	struct speaker *s = speaker_of(ops);
 
 	if (s && s->server + s->client < SPEAKER_SAMPLES)
-		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
-/* A segment arrived on a watched connection, and is counted in data_segs_in if it has data. If only we have sent data
- * by now, the server speaks first; if only they have, the client does; if both have, the first was missed and nothing
- * is learnt. */
+/* The first data that we sent is acknowledged; what came with the acknowledgement is not yet counted in bytes_received. So nothing
+ * received by now means that the server spoke first, even where the client's reply carries the acknowledgement. (Headers would be
+ * shown only on TCP's slow path, which most connections never take.) */
 static __always_inline void first_data(struct bpf_sock_ops *ops)
 {
 	struct speaker *s = speaker_of(ops);
-	bool server = ops->data_segs_out > 0;
-	bool client = ops->data_segs_in > 0;
 
-	if (!s || !(server || client))
+	if (!s || ops->data_segs_out == 0)
 		return;
-	if (server && !client)
+	if (ops->bytes_received == 0)
 		s->server++;
-	else if (client && !server)
+	else
 		s->client++;
-	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
 SEC("sockops")
@@ -114,7 +116,7 @@ int watch(struct bpf_sock_ops *ops)
 			watch_first_data(ops);
 		}
 		break;
-	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
+	case BPF_SOCK_OPS_RTT_CB:
 		first_data(ops);
 		break;
 	}

@@ -1,0 +1,99 @@
+/* bench: gate under BPF_PROG_TEST_RUN, which runs a program on one and the same frame again and again. gate changes its frame, so
+ * this lays the frame anew before each run, with other addresses each time if asked; the floors below do the same and then as
+ * little as there is to do, so that the difference is gate's own.
+ *
+ * Never attached to anything.
+ */
+#include "gate.bpf.c"
+
+#define BENCH_FRAME_MAX 128
+
+struct bench_case {
+	__u32 len;
+	/* Bits of source address, source port and sequence number that change from run to run. */
+	__u32 vary_address;
+	__u32 vary_port;
+	__u32 vary_sequence;
+	__u64 state;
+	__u8 frame[BENCH_FRAME_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bench_case);
+} bench_case SEC(".maps");
+
+/* Knuth's generator: a multiplication and an addition. */
+static __always_inline __u64 next(struct bench_case *b)
+{
+	b->state = b->state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return b->state >> 32;
+}
+
+/* The fields that vary, at the offsets of an untagged frame without IP options. */
+static __always_inline void vary(struct bench_case *b)
+{
+	bool v6 = b->frame[12] == 0x86;
+	__u32 random = next(b);
+	__u32 *address = (__u32 *)(b->frame + (v6 ? ETHERNET_LEN + 12 : ETHERNET_LEN + 12));
+	__u16 *port = (__u16 *)(b->frame + ETHERNET_LEN + (v6 ? IPV6_LEN : IPV4_LEN));
+	__u32 *sequence = (__u32 *)(b->frame + ETHERNET_LEN + (v6 ? IPV6_LEN : IPV4_LEN) + 4);
+
+	*address = (*address & ~b->vary_address) | (random & b->vary_address);
+	*port = (*port & ~b->vary_port) | ((random >> 7) & b->vary_port);
+	*sequence = (*sequence & ~b->vary_sequence) | (random & b->vary_sequence);
+}
+
+static __always_inline bool lay(struct xdp_md *ctx)
+{
+	__u32 key = 0;
+	struct bench_case *b = bpf_map_lookup_elem(&bench_case, &key);
+	long have = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+	if (!b)
+		return false;
+	barrier_var(have);
+	int grow = (int)b->len - (int)have;
+
+	if (grow != 0 && bpf_xdp_adjust_tail(ctx, grow))
+		return false;
+	if (b->vary_address | b->vary_port | b->vary_sequence)
+		vary(b);
+	__u64 *to = (void *)(long)ctx->data;
+
+	for (int i = 0; i < BENCH_FRAME_MAX / 8; i++) {
+		if ((void *)(to + i + 1) > (void *)(long)ctx->data_end)
+			break;
+		to[i] = ((__u64 *)b->frame)[i];
+	}
+	return true;
+}
+
+SEC("xdp")
+int bench_gate(struct xdp_md *ctx)
+{
+	return lay(ctx) ? checkpoint(ctx) : XDP_ABORTED;
+}
+
+/* The floor of whoever drops. */
+SEC("xdp")
+int bench_drop(struct xdp_md *ctx)
+{
+	return lay(ctx) ? XDP_DROP : XDP_ABORTED;
+}
+
+/* The floor of whoever answers: addresses swapped, sent back. */
+SEC("xdp")
+int bench_swap(struct xdp_md *ctx)
+{
+	if (!lay(ctx))
+		return XDP_ABORTED;
+	void *data = (void *)(long)ctx->data;
+
+	if (data + ETHERNET_LEN > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	swap_hardware_addresses(data);
+	return XDP_TX;
+}
