@@ -15,14 +15,12 @@ pub const ASKED_TIME_SHIFT: u32 = 31;
 pub const DOOR_TICKS: u32 = 5;
 /// Port numbers.
 pub const PORTS: usize = 65536;
-/// Entries of the map `doors`.
-pub const DOORS: usize = 1 << 20;
-/// Entries of the map `asked`.
-pub const ASKED: usize = 1 << 19;
-/// Rows of the sketch `answers`.
-pub const ANSWER_ROWS: usize = 2;
-/// Cells of each row of the sketch `answers`.
-pub const ANSWER_CELLS: usize = 65536;
+/// Entries of the map `flows`.
+pub const FLOWS: usize = 1 << 19;
+/// Entries of the sketch `answers`.
+pub const ANSWER_LINES: usize = 8192;
+/// Cells of the map `seen`.
+pub const SEEN_SOURCES: usize = 1 << 20;
 /// Counters in the map `verdicts`.
 pub const VERDICT_SLOTS: usize = 64;
 /// A flag of [`Port`]: the service is left unprotected.
@@ -152,10 +150,9 @@ mod tests {
             ("ASKED_TIME_SHIFT", ASKED_TIME_SHIFT.into()),
             ("DOOR_TICKS", DOOR_TICKS.into()),
             ("PORTS", PORTS as u64),
-            ("DOORS", DOORS as u64),
-            ("ASKED", ASKED as u64),
-            ("ANSWER_ROWS", ANSWER_ROWS as u64),
-            ("ANSWER_CELLS", ANSWER_CELLS as u64),
+            ("FLOWS", FLOWS as u64),
+            ("ANSWER_LINES", ANSWER_LINES as u64),
+            ("SEEN_SOURCES", SEEN_SOURCES as u64),
             ("VERDICT_SLOTS", VERDICT_SLOTS as u64),
             ("PORT_UNPROTECTED", PORT_UNPROTECTED.into()),
             ("METHOD_COOKIE", Method::Cookie as u64),

@@ -261,7 +261,7 @@ fn update_link(pin: &PathBuf, interface: Option<u32>, program: BorrowedFd<'_>) -
 }
 
 fn create_xdp_link(to: &Interface, gate: BorrowedFd<'_>) -> Result<(OwnedFd, Option<String>), Error> {
-    let create = |flags| sys::link_create(gate, to.index.cast_signed(), raw::BPF_XDP, flags);
+    let create = |flags| sys::link_create(gate, to.index as i32, raw::BPF_XDP, flags);
     let fail = |log: String| {
         let to = to.name.clone();
         move |source| Error::Attach { program: "gate", to, log, source }
@@ -296,7 +296,7 @@ fn attach_admit(pins: &Pins, to: &Interface, admit: BorrowedFd<'_>, before: Admi
         return Ok(AdmitHook::Tcx);
     }
     // Before all others, so that nothing takes the packet away first.
-    match sys::link_create(admit, to.index.cast_signed(), raw::BPF_TCX_INGRESS, raw::BPF_F_BEFORE) {
+    match sys::link_create(admit, to.index as i32, raw::BPF_TCX_INGRESS, raw::BPF_F_BEFORE) {
         Ok(link) => {
             sys::pin(link.as_fd(), &pin).map_err(Error::pin("pin", &pin))?;
             Ok(AdmitHook::Tcx)

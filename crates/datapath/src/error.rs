@@ -146,8 +146,8 @@ impl Error {
 /// The verifier's last words: its log is long, and the reason is near the end.
 fn log_summary(log: &str) -> String {
     let told = log.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("-- "));
-    let told = told.filter(|line| !line.starts_with("processed ") && !line.contains("failed to load"));
-    told.last().unwrap_or("no reason given").to_string()
+    let mut told = told.filter(|line| !line.starts_with("processed ") && !line.contains("failed to load"));
+    told.next_back().unwrap_or("no reason given").to_string()
 }
 
 fn bracketed(log: &str) -> String {

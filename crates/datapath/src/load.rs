@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{OpenMapMut, OpenObject};
 
-use crate::maps::{Maps, SHARED};
+use crate::maps::{Maps, is_shared};
 use crate::pins::Pins;
 use crate::{Capacity, Error, Settings, messages};
 
@@ -97,14 +97,15 @@ object!(watch, WatchSkelBuilder);
 
 /// Before loading: tells libbpf where this map comes from. Maps of one object alone (its globals) stay its own.
 fn share_map(map: &mut OpenMapMut<'_>, share: &Share<'_>) -> libbpf_rs::Result<()> {
-    let Some(name) = SHARED.into_iter().find(|name| map.name() == *name) else { return Ok(()) };
+    let Some(name) = map.name().to_str().filter(|name| is_shared(name)) else { return Ok(()) };
+    let name = name.to_string();
     match share {
-        Share::Fresh(capacity) => set_capacity(map, name, *capacity),
+        Share::Fresh(capacity) => set_capacity(map, &name, *capacity),
         Share::Pinned(pins, capacity) => {
-            set_capacity(map, name, *capacity)?;
-            map.set_pin_path(pins.path(name))
+            set_capacity(map, &name, *capacity)?;
+            map.set_pin_path(pins.path(&name))
         }
-        Share::Of(maps) => maps.handle(name).map_or(Ok(()), |handle| map.reuse_fd(handle.as_fd())),
+        Share::Of(maps) => maps.handle(&name).map_or(Ok(()), |handle| map.reuse_fd(handle.as_fd())),
     }
 }
 

@@ -6,18 +6,24 @@ use std::io;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::Error;
-use crate::abi::{Completion, Control, Key, Method, PORT_UNPROTECTED, PORTS, Port, Speaker, VERDICT_SLOTS, Verified};
+use crate::abi::{
+    Completion, Control, Key, Method, PORT_UNPROTECTED, PORTS, Port, SEEN_SOURCES, Speaker, VERDICT_SLOTS, Verified,
+};
 
-/// The names of the maps that all programs share.
-pub(crate) const SHARED: [&str; 9] =
-    ["verdicts", "ports", "control", "doors", "asked", "answers", "verified4", "verified6", "speakers"];
+/// The maps that user space reads or writes. The programs share more of them, which concern only themselves.
+const USED: [&str; 6] = ["verdicts", "ports", "control", "speakers", "verified4", "verified6"];
+
+/// Whether all programs share a map of this name. The others are one object's globals (`gate.rodata`, `.bss`).
+pub(crate) fn is_shared(name: &str) -> bool {
+    !name.contains('.')
+}
 
 /// What user space decides about one port number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +60,7 @@ impl Port {
     /// Whether the port is armed at this tick.
     #[must_use]
     pub fn is_armed(&self, tick: u32) -> bool {
-        self.armed_until != 0 && self.armed_until.wrapping_sub(tick).cast_signed() > 0
+        self.armed_until != 0 && (self.armed_until.wrapping_sub(tick) as i32) > 0
     }
 }
 
@@ -69,7 +75,7 @@ pub struct VerifiedSource {
 
 /// All shared maps that user space reads or writes.
 pub struct Maps {
-    handles: BTreeMap<&'static str, MapHandle>,
+    handles: BTreeMap<String, MapHandle>,
     ports: Mapped<Port>,
     control: Mapped<Control>,
     speakers: Mapped<Speaker>,
@@ -82,32 +88,29 @@ impl std::fmt::Debug for Maps {
 }
 
 impl Maps {
-    /// Opens what is pinned.
-    pub(crate) fn open(path_of: impl Fn(&str) -> std::path::PathBuf) -> Result<Self, Error> {
-        Self::collect(|name| open_handle(name, &path_of(name)))
+    /// Opens what is pinned, as far as user space uses it.
+    pub(crate) fn open(path_of: impl Fn(&str) -> PathBuf) -> Result<Self, Error> {
+        let open = |name: &'static str| Ok((name.to_string(), open_handle(name, &path_of(name))?));
+        Self::of_handles(USED.into_iter().map(open).collect::<Result<_, Error>>()?)
     }
 
-    /// Takes the maps of a loaded object.
+    /// Takes every shared map of a loaded object.
     pub(crate) fn of_object(object: &libbpf_rs::Object) -> Result<Self, Error> {
-        Self::collect(|name| {
-            let map = object.maps().find(|map| map.name() == name).ok_or(io::ErrorKind::NotFound.into());
-            let map = map.and_then(|map| MapHandle::try_from(&map).map_err(io_error));
-            map.map_err(Error::map("open", name))
-        })
+        let shared =
+            object.maps().filter_map(|map| Some((map.name().to_str().filter(|n| is_shared(n))?.to_string(), map)));
+        let open = |(name, map): (String, libbpf_rs::Map<'_>)| Ok((name, MapHandle::try_from(&map)?));
+        let handles: libbpf_rs::Result<_> = shared.map(open).collect();
+        Self::of_handles(handles.map_err(io_error).map_err(Error::map("open", "verdicts"))?)
     }
 
-    fn collect(handle: impl Fn(&'static str) -> Result<MapHandle, Error>) -> Result<Self, Error> {
-        let mut handles = BTreeMap::new();
-        for name in SHARED {
-            handles.insert(name, handle(name)?);
-        }
+    fn of_handles(handles: BTreeMap<String, MapHandle>) -> Result<Self, Error> {
         let ports = Mapped::new(&handles, "ports", PORTS)?;
         let control = Mapped::new(&handles, "control", 1)?;
         let speakers = Mapped::new(&handles, "speakers", PORTS)?;
         Ok(Self { handles, ports, control, speakers })
     }
 
-    pub(crate) fn handle(&self, name: &'static str) -> Option<&MapHandle> {
+    pub(crate) fn handle(&self, name: &str) -> Option<&MapHandle> {
         self.handles.get(name)
     }
 
@@ -310,17 +313,35 @@ impl Maps {
         Ok(sources)
     }
 
-    /// Remembers a source, as `watch` does. An IPv6 address counts by its first eight bytes, which the caller has masked.
+    /// Remembers sources as `watch` does: in their table, and in the filter `seen` that gate looks at first. For tests and benchmarks;
+    /// an IPv6 address counts by its first eight bytes, which the caller has masked.
     ///
     /// # Errors
     /// [`Error::Map`].
-    pub fn set_verified(&self, source: VerifiedSource) -> Result<(), Error> {
+    pub fn add_verified(&self, sources: &[VerifiedSource]) -> Result<(), Error> {
+        let seen = self.get("seen")?;
+        let zero = 0_u32.to_ne_bytes();
+        let cells = seen.lookup(&zero, MapFlags::ANY).map_err(io_error).map_err(Error::map("read", "seen"))?;
+        let mut cells = cells.unwrap_or_else(|| vec![0; SEEN_SOURCES]);
+        let secret = self.control().flow_key.k1;
+        for source in sources {
+            let key = self.add_to_table(source)?;
+            cells[seen_index(key, secret)] = seen_value(source.entry.seen);
+        }
+        seen.update(&zero, &cells, MapFlags::ANY).map_err(io_error).map_err(Error::map("write", "seen"))
+    }
+
+    /// Gives the key as the programs hash it.
+    fn add_to_table(&self, source: &VerifiedSource) -> Result<u64, Error> {
         let value = verified_bytes(source.entry);
-        let (name, written) = match source.address {
-            IpAddr::V4(v4) => ("verified4", self.get("verified4")?.update(&v4.octets(), &value, MapFlags::ANY)),
-            IpAddr::V6(v6) => ("verified6", self.get("verified6")?.update(&v6.octets()[..8], &value, MapFlags::ANY)),
+        let (name, key) = match source.address {
+            IpAddr::V4(v4) => ("verified4", v4.octets().to_vec()),
+            IpAddr::V6(v6) => ("verified6", v6.octets()[..8].to_vec()),
         };
-        written.map_err(io_error).map_err(Error::map("write", name))
+        self.get(name)?.update(&key, &value, MapFlags::ANY).map_err(io_error).map_err(Error::map("write", name))?;
+        let mut word = [0; 8];
+        word[..key.len()].copy_from_slice(&key);
+        Ok(u64::from_le_bytes(word))
     }
 
     fn each_verified<const K: usize>(
@@ -356,6 +377,20 @@ pub(crate) fn copy_entries(name: &'static str, from: &MapHandle, to: &MapHandle)
     Ok(copied)
 }
 
+/// `seen_index` of bpf/sketch.h.
+fn seen_index(source: u64, secret: u64) -> usize {
+    let mut x = source ^ secret;
+    x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    x ^= x >> 32;
+    x = x.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    (x >> 32) as usize & (SEEN_SOURCES - 1)
+}
+
+/// `seen_value` of bpf/sketch.h: 1 to 255, by 1024 ticks.
+fn seen_value(tick: u32) -> u8 {
+    ((tick >> 10) % 255 + 1) as u8
+}
+
 fn prefix_address(prefix: [u8; 8]) -> Ipv6Addr {
     Ipv6Addr::from(u128::from(u64::from_be_bytes(prefix)) << 64)
 }
@@ -388,7 +423,7 @@ struct Mapped<T> {
 }
 
 impl<T> Mapped<T> {
-    fn new(handles: &BTreeMap<&'static str, MapHandle>, name: &'static str, entries: usize) -> Result<Self, Error> {
+    fn new(handles: &BTreeMap<String, MapHandle>, name: &'static str, entries: usize) -> Result<Self, Error> {
         const { assert!(size_of::<T>() % 8 == 0) };
         let refuse = Error::map("map", name);
         let Some(handle) = handles.get(name) else { return Err(refuse(io::ErrorKind::NotFound.into())) };

@@ -191,7 +191,9 @@ impl Pins {
     }
 
     fn unmount_if_unused(&self) {
-        if !list(&self.bpf()).is_empty() || !is_bpffs(&self.bpf()) {
+        // Some kernels put two files of their own into every BPF file system (CONFIG_BPF_PRELOAD).
+        let used = list(&self.bpf()).into_iter().any(|name| name.starts_with("net-"));
+        if used || !is_bpffs(&self.bpf()) {
             return;
         }
         let target = self.named.join("bpf");

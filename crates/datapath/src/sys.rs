@@ -115,7 +115,7 @@ pub(crate) fn xdp_query(ifindex: u32) -> io::Result<XdpOnInterface> {
     let mut opts: raw::bpf_xdp_query_opts = unsafe { zeroed() };
     opts.sz = size_of::<raw::bpf_xdp_query_opts>() as u64;
     // SAFETY: `opts` is valid, with its size set, for the length of the call.
-    answer(unsafe { raw::bpf_xdp_query(ifindex.cast_signed(), 0, &raw mut opts) })?;
+    answer(unsafe { raw::bpf_xdp_query(ifindex as i32, 0, &raw mut opts) })?;
     Ok(XdpOnInterface { native: opts.drv_prog_id, generic: opts.skb_prog_id, hardware: opts.hw_prog_id })
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn xdp_query(ifindex: u32) -> io::Result<XdpOnInterface> {
 pub(crate) fn xdp_attach_for_its_words(ifindex: u32, program: BorrowedFd<'_>, flags: u32) {
     let flags = flags | raw::XDP_FLAGS_UPDATE_IF_NOEXIST;
     // SAFETY: no options is allowed.
-    let code = unsafe { raw::bpf_xdp_attach(ifindex.cast_signed(), program.as_raw_fd(), flags, std::ptr::null()) };
+    let code = unsafe { raw::bpf_xdp_attach(ifindex as i32, program.as_raw_fd(), flags, std::ptr::null()) };
     if code == 0 {
         // SAFETY: the struct is plain data for which zero is valid.
         let mut opts: raw::bpf_xdp_attach_opts = unsafe { zeroed() };
@@ -132,7 +132,7 @@ pub(crate) fn xdp_attach_for_its_words(ifindex: u32, program: BorrowedFd<'_>, fl
         opts.old_prog_fd = program.as_raw_fd();
         let flags = flags & !raw::XDP_FLAGS_UPDATE_IF_NOEXIST;
         // SAFETY: `opts` is valid, with its size set, for the length of the call.
-        unsafe { raw::bpf_xdp_detach(ifindex.cast_signed(), flags, &raw const opts) };
+        unsafe { raw::bpf_xdp_detach(ifindex as i32, flags, &raw const opts) };
     }
 }
 
@@ -144,7 +144,7 @@ fn tc_hook(ifindex: u32, point: u32) -> raw::bpf_tc_hook {
     // SAFETY: the struct is plain data for which zero is valid.
     let mut hook: raw::bpf_tc_hook = unsafe { zeroed() };
     hook.sz = size_of::<raw::bpf_tc_hook>() as u64;
-    hook.ifindex = ifindex.cast_signed();
+    hook.ifindex = ifindex as i32;
     hook.attach_point = point;
     hook
 }

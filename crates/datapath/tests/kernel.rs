@@ -2,12 +2,15 @@
 //!
 //! Every test has a folder of its own in place of /run/sekisho, so it meets neither another test nor a Sekisho at work.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -320,9 +323,7 @@ fn verified_sources_outlive_another_capacity() {
         let sources: Vec<_> = ["203.0.113.9", "2001:db8:c:1::"]
             .map(|address| VerifiedSource { address: address.parse().unwrap(), entry })
             .into();
-        for source in &sources {
-            loaded.datapath().maps().set_verified(*source).unwrap();
-        }
+        loaded.datapath().maps().add_verified(&sources).unwrap();
         assert_eq!(loaded.datapath().maps().verified_count().unwrap(), (1, 1));
         drop(loaded);
         let other = Capacity { verified4: 4096, verified6: 512 };
@@ -480,54 +481,69 @@ fn keys_rotate_slot_by_slot() {
     });
 }
 
-/// A connection over a veth pair between two namespaces: `watch` verifies its source and learns who spoke first.
+/// Connections over a veth pair between two namespaces: `watch` verifies their source and learns who spoke first.
 #[test]
 fn watch_learns_from_accepted_connections() {
     let base = Base::new();
     let server = Ipv4Addr::new(198, 51, 100, 10);
+    let client = Ipv4Addr::new(198, 51, 100, 20);
     in_namespace(|| {
         veth();
         ip("addr add 198.51.100.10/24 dev v0");
         let loaded = load(&base.pins());
         loaded.watch().unwrap();
-        let listener = TcpListener::bind((server, 2525)).unwrap();
+        let listeners = [2525, 8080].map(|port| TcpListener::bind((server, port)).unwrap());
+        let (tell_thread, peer) = mpsc::channel();
+        let (tell_ready, ready) = mpsc::channel();
         thread::scope(|scope| {
-            let (there, peer) = std::sync::mpsc::channel();
-            let (ready, go) = std::sync::mpsc::channel::<()>();
-            let client = scope.spawn(move || {
-                in_namespace(move || {
-                    // SAFETY: takes nothing.
-                    there.send(unsafe { libc::gettid() }).unwrap();
-                    go.recv().unwrap();
-                    ip("addr add 198.51.100.20/24 dev v1");
-                    ip("link set v1 up");
-                    let address = SocketAddr::from((server, 2525));
-                    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10)).unwrap();
-                    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-                    let mut banner = [0; 5];
-                    stream.read_exact(&mut banner).unwrap();
-                    stream.write_all(b"QUIT\n").unwrap();
-                    banner
-                })
-            });
-            let tid = peer.recv().unwrap();
-            ip(&format!("link set v1 netns {tid}"));
-            ready.send(()).unwrap();
-            let (mut stream, from) = listener.accept().unwrap();
-            assert_eq!(from.ip(), IpAddr::V4(Ipv4Addr::new(198, 51, 100, 20)));
-            stream.write_all(b"220 \n").unwrap();
-            assert_eq!(&client.join().unwrap(), b"220 \n");
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest).unwrap();
+            let talk = move || {
+                // SAFETY: the call takes nothing.
+                tell_thread.send(unsafe { libc::gettid() }).unwrap();
+                ready.recv().unwrap();
+                ip("addr add 198.51.100.20/24 dev v1");
+                ip("link set v1 up");
+                let mut smtp = connect(server, 2525);
+                assert_eq!(&read_five(&mut smtp), b"220 \n");
+                smtp.write_all(b"QUIT\n").unwrap();
+                drop(smtp);
+                let mut http = connect(server, 8080);
+                http.write_all(b"GET /\n").unwrap();
+                assert_eq!(&read_five(&mut http), b"200 \n");
+            };
+            let talking = scope.spawn(move || in_namespace(talk));
+            ip(&format!("link set v1 netns {}", peer.recv().unwrap()));
+            tell_ready.send(()).unwrap();
+            let (mut smtp, from) = listeners[0].accept().unwrap();
+            assert_eq!(from.ip(), IpAddr::V4(client));
+            smtp.write_all(b"220 \n").unwrap();
+            smtp.read_to_end(&mut Vec::new()).unwrap();
+            let (mut http, _) = listeners[1].accept().unwrap();
+            read_five(&mut http);
+            http.write_all(b"200 \n").unwrap();
+            http.read_to_end(&mut Vec::new()).unwrap();
+            talking.join().unwrap();
         });
         let maps = loaded.datapath().maps();
         let sources = maps.verified_sources(10).unwrap();
         assert_eq!(sources.len(), 1, "{sources:?}");
-        assert_eq!(sources[0].address, IpAddr::V4(Ipv4Addr::new(198, 51, 100, 20)));
-        assert_eq!(sources[0].entry.handshakes, 1);
+        assert_eq!(sources[0].address, IpAddr::V4(client));
+        assert_eq!(sources[0].entry.handshakes, 2);
         assert_eq!(maps.speaker(2525), Speaker { server: 1, client: 0 });
+        assert_eq!(maps.speaker(8080), Speaker { server: 0, client: 1 });
         loaded.into_datapath().stop().unwrap();
     });
+}
+
+fn connect(server: Ipv4Addr, port: u16) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&SocketAddr::from((server, port)), Duration::from_secs(20)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+fn read_five(stream: &mut TcpStream) -> [u8; 5] {
+    let mut bytes = [0; 5];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
 }
 
 #[test]
