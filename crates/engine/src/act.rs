@@ -204,7 +204,11 @@ impl Mends {
         Ok(undone)
     }
 
-    fn save(&self) -> Result<(), MendError> {
+    /// Writes the record: only needed where its file may have been removed.
+    ///
+    /// # Errors
+    /// [`MendError::Record`].
+    pub fn save(&self) -> Result<(), MendError> {
         let error = |source| MendError::Record { file: self.file.clone(), source };
         if self.steps.is_empty() {
             return match fs::remove_file(&self.file) {

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::act::Step;
-use crate::observe::ethtool;
+use crate::observe::ethtool::{self, Answers};
 use crate::observe::firewall::{Drops, Rule};
 use crate::observe::links::Link;
 use crate::policy::CompletionChoice;
@@ -78,8 +78,8 @@ pub struct InterfaceFacts {
     pub vlans: Vec<String>,
     /// How `gate` is attached.
     pub attachment: Attachment,
-    /// Answers that the driver could not send since it was last asked.
-    pub answers_lost: u64,
+    /// What became of answers, where the driver counts them.
+    pub answers: Answers,
 }
 
 /// Facts about the host.
@@ -325,13 +325,15 @@ fn generic(interface: &InterfaceFacts, link: &Link) -> Option<Finding> {
 }
 
 fn answers_lost(interface: &InterfaceFacts) -> Option<Finding> {
-    let lost = interface.answers_lost;
-    (lost > 0).then(|| Finding {
+    let Answers { sent, lost } = interface.answers;
+    // Losses beside successes are a full queue; only losses are a missing one.
+    (lost > 0 && sent == 0 && interface.attachment == Attachment::Native).then(|| Finding {
         id: "answers-lost",
-        severity: Severity::Warning,
-        what: format!("{} lost {lost} answers: its driver had no room in a transmit queue for them", interface.name),
-        why: "a client whose answer is lost asks again after a second".into(),
-        todo: "on a veth the other end must have XDP or GRO switched on (ethtool -K PEER gro on)".into(),
+        severity: Severity::Problem,
+        what: format!("{} lost every one of {lost} answers: its driver has no queue to send them from", interface.name),
+        why: "a client that gets no answer cannot prove anything; the daemon goes over to generic mode by itself"
+            .into(),
+        todo: "for native mode on a veth its other end needs GRO or an XDP program (ethtool -K PEER gro on)".into(),
         mend: None,
     })
 }
@@ -377,7 +379,7 @@ mod tests {
             offloads: Some(0),
             vlans: Vec::new(),
             attachment: Attachment::Native,
-            answers_lost: 0,
+            answers: Answers::default(),
         }
     }
 
@@ -476,7 +478,8 @@ mod tests {
     fn interfaces_that_are_down_or_absent_are_told() {
         assert_eq!(ids(&with(|interface| interface.link = None)), ["interface-absent"]);
         assert_eq!(ids(&with(|interface| interface.link.as_mut().unwrap().up = false)), ["interface-down"]);
-        assert_eq!(ids(&with(|interface| interface.answers_lost = 3)), ["answers-lost"]);
+        assert_eq!(ids(&with(|interface| interface.answers.lost = 3)), ["answers-lost"]);
+        assert!(ids(&with(|interface| interface.answers = Answers { sent: 1, lost: 3 })).is_empty());
     }
 
     #[test]

@@ -50,15 +50,38 @@ pub fn set_flags(interface: &str, flags: u32) -> io::Result<()> {
     request(interface, ETHTOOL_SFLAGS, &mut value)
 }
 
-/// How many answers the driver could not send so far: the sum of its counters `...xdp_tx_err...`; `None` if it has none.
-pub fn answers_lost(interface: &str) -> Option<u64> {
+/// What became of the answers that an XDP program sent back through its driver (XDP_TX).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Sent.
+    pub sent: u64,
+    /// Not sent: no queue to send from, or no room in it.
+    pub lost: u64,
+}
+
+/// The driver's counters of answers; `None` unless it counts both kinds (veth, virtio_net and others do).
+pub fn answers(interface: &str) -> Option<Answers> {
     let names = stat_names(interface)?;
     let mut values = vec![0u8; 8 + names.len() * 8];
     values[4..8].copy_from_slice(&u32::try_from(names.len()).ok()?.to_ne_bytes());
     request(interface, ETHTOOL_GSTATS, &mut values).ok()?;
-    let value = |index: usize| Some(u64::from_ne_bytes(values.get(8 + index * 8..16 + index * 8)?.try_into().ok()?));
-    let lost = names.iter().enumerate().filter(|(_, name)| name.contains("xdp_tx_err"));
-    lost.filter_map(|(index, _)| value(index)).reduce(u64::saturating_add)
+    let values = values[8..].chunks_exact(8).map(|value| value.try_into().map_or(0, u64::from_ne_bytes));
+    sum_answers(names.iter().map(String::as_str).zip(values))
+}
+
+fn sum_answers<'n>(counters: impl Iterator<Item = (&'n str, u64)>) -> Option<Answers> {
+    let (mut sent, mut lost) = (None, None);
+    for (name, value) in counters {
+        let sum = if name.ends_with("xdp_tx") {
+            &mut sent
+        } else if name.ends_with("xdp_tx_errors") || name.ends_with("xdp_tx_drops") {
+            &mut lost
+        } else {
+            continue;
+        };
+        *sum = Some(sum.unwrap_or(0) + value);
+    }
+    Some(Answers { sent: sent?, lost: lost? })
 }
 
 fn stat_names(interface: &str) -> Option<Vec<String>> {
@@ -101,10 +124,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_interface_is_an_error_and_loopback_has_no_answers_lost() {
+    fn counters_of_all_queues_are_added_up() {
+        let counters =
+            [("rx_queue_0_xdp_tx", 1), ("rx_queue_1_xdp_tx", 2), ("rx_queue_0_xdp_tx_errors", 4), ("other", 8)];
+        assert_eq!(sum_answers(counters.into_iter()), Some(Answers { sent: 3, lost: 4 }));
+        assert_eq!(sum_answers([("rx_xdp_tx", 1)].into_iter()), None, "losses are not counted");
+    }
+
+    #[test]
+    fn a_missing_interface_is_an_error_and_loopback_counts_no_answers() {
         assert!(flags("no-such-iface").is_err());
         assert!(flags("a-name-that-is-much-too-long").is_err());
-        assert_eq!(answers_lost("lo"), None);
+        assert_eq!(answers("lo"), None);
         assert_eq!(driver("no-such-iface"), None);
     }
 }

@@ -402,7 +402,7 @@ fn duration_seconds(text: &str) -> Option<u64> {
 }
 
 /// The shortest way to write a time, as the configuration takes it.
-pub(super) fn duration_text(seconds: u64) -> String {
+pub fn duration_text(seconds: u64) -> String {
     match seconds {
         0 => "0s".to_owned(),
         s if s % 86400 == 0 => format!("{}d", s / 86400),

@@ -1,0 +1,143 @@
+//! `sekisho check`: a configuration explained in plain words; and `sekisho verdicts`.
+
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use sekisho_datapath::Verdict;
+use sekisho_engine::policy::{CompletionChoice, MethodChoice, Mode, Policy, Service, duration_text};
+
+use crate::failure::Failure;
+
+/// Reads the configuration and explains it.
+pub fn check(file: Option<&Path>) -> Result<String, Failure> {
+    let (policy, found) = Policy::load(file)?;
+    let head = found.map_or_else(
+        || "No configuration: the defaults hold, and they are good.\n".to_owned(),
+        |file| format!("{} is a valid configuration.\n", file.display()),
+    );
+    Ok(head + "\n" + &explain(&policy))
+}
+
+/// A policy in plain words.
+pub fn explain(policy: &Policy) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    line(match policy.mode {
+        Mode::Guard => "Packets are answered, dropped and admitted (mode guard).".into(),
+        Mode::Observe => "Packets are judged and counted, but none is touched (mode observe).".into(),
+    });
+    line(match policy.interfaces.as_slice() {
+        [] => "The interface of the default route is protected.".into(),
+        names => format!("Protected interfaces: {}.", names.join(", ")),
+    });
+    line(match policy.completion {
+        CompletionChoice::Auto => "Cookies are our own where this kernel and host allow, else the kernel's.".into(),
+        CompletionChoice::Own => "Cookies are our own.".into(),
+        CompletionChoice::Kernel => "Cookies are the kernel's.".into(),
+    });
+    line(format!(
+        "Below {} of a listener's backlog nothing is asked; from {} on everybody gets a cookie.",
+        percent(policy.marks.calm),
+        percent(policy.marks.reserve)
+    ));
+    line(format!("A port stays armed for {} after its last answer.", duration_text(policy.linger.as_secs())));
+    let verified = policy.verified;
+    line(format!(
+        "Up to {} IPv4 addresses and {} IPv6 /{} are remembered for {} after a handshake; each may send {} SYN/s (at once {}) \
+         into the reserve.",
+        verified.capacity4,
+        verified.capacity6,
+        verified.prefix6,
+        duration_text(verified.expiry.as_secs()),
+        verified.rate,
+        verified.burst
+    ));
+    line(format!("One unproven network (/24, /56) gets at most {} answers a second.", policy.answers_per_network));
+    if let Some(mss) = policy.mss4 {
+        line(format!("Answers over IPv4 carry an MSS of {mss}."));
+    }
+    if let Some(mss) = policy.mss6 {
+        line(format!("Answers over IPv6 carry an MSS of {mss}."));
+    }
+    for service in &policy.services {
+        line(service_words(service, policy));
+    }
+    text
+}
+
+fn service_words(service: &Service, policy: &Policy) -> String {
+    let ports: Vec<String> = service.ports.iter().map(range).collect();
+    let ports = format!("Port {}", ports.join(", "));
+    if !service.protect {
+        return format!("{ports}: not protected.");
+    }
+    let speaks = match service.speaks_first {
+        Some(speaker) => format!("the {} speaks first", speaker.word()),
+        None => "who speaks first is known or learnt".to_owned(),
+    };
+    let method = match service.method {
+        MethodChoice::Auto => "the method follows from that",
+        MethodChoice::Cookie => "unproven sources get a cookie",
+        MethodChoice::Challenge => "unproven sources get a challenge",
+    };
+    let mut words = format!("{ports}: {speaks}, {method}");
+    if service.marks != policy.marks {
+        let _ = write!(words, "; marks {} and {}", percent(service.marks.calm), percent(service.marks.reserve));
+    }
+    words + "."
+}
+
+fn range(range: &RangeInclusive<u16>) -> String {
+    if range.start() == range.end() { range.start().to_string() } else { format!("{}-{}", range.start(), range.end()) }
+}
+
+fn percent(share: f64) -> String {
+    format!("{}%", (share * 1000.0).round() / 10.0)
+}
+
+/// Every verdict: number, name, what becomes of the packet, and one sentence.
+pub fn verdicts() -> String {
+    let mut text = String::new();
+    for verdict in Verdict::ALL {
+        let action = verdict.action().name();
+        let _ = writeln!(text, "{:>3}  {:<22} {action:<7} {}", verdict.number(), verdict.name(), verdict.help());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_explained() {
+        let text = explain(&Policy::default());
+        assert!(text.contains("mode guard") && text.contains("default route") && text.contains("25%"), "{text}");
+        assert!(text.contains("1048576 IPv4 addresses") && text.contains("for 1h"), "{text}");
+    }
+
+    #[test]
+    fn services_are_explained() {
+        let file = Path::new("x");
+        let policy = Policy::parse(
+            "[[service]]\nports = [25, \"8000-8010\"]\nspeaks_first = \"server\"\n[[service]]\nports = [22]\nprotect = false\n\
+             [[service]]\nports = [80]\ncalm = 0.5\n",
+            file,
+        );
+        let text = explain(&policy.unwrap());
+        assert!(text.contains("Port 25, 8000-8010: the server speaks first, the method follows from that."), "{text}");
+        assert!(text.contains("Port 22: not protected."), "{text}");
+        assert!(text.contains("marks 50% and 75%"), "{text}");
+    }
+
+    #[test]
+    fn every_verdict_is_listed() {
+        let text = verdicts();
+        assert_eq!(text.lines().count(), Verdict::ALL.len());
+        assert!(text.lines().all(|line| line.len() > 40));
+    }
+}

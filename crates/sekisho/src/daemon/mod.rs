@@ -1,0 +1,392 @@
+//! `sekisho run`: loads or adopts the programs and then keeps them company.
+//!
+//! [`Daemon::start`] reads as what happens at start, [`Daemon::tick`] as what happens every second. Everything that must not stop
+//! with the daemon is in the kernel, pinned; so whatever ends the daemon, protection stays on until `sekisho off`.
+
+mod completion;
+mod interfaces;
+mod learning;
+mod log;
+mod notify;
+mod settings;
+mod signals;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use sekisho_datapath::{Completion, Datapath, Error, Loaded, Pins, kernel, time};
+use sekisho_engine::act::{LiveHost, Mends};
+use sekisho_engine::judge::{self, Finding, SYNCOOKIES, Severity};
+use sekisho_engine::observe::{firewall, sysctl};
+use sekisho_engine::policy::{CompletionChoice, Mode, Policy, PortSettings};
+use tracing::{error, info, warn};
+
+use crate::cli::RunArgs;
+use crate::failure::Failure;
+use crate::host;
+use crate::lock::{Busy, Lock};
+use crate::state::{State, mends_file};
+
+use completion::Decision;
+use interfaces::{Guards, Means, wanted};
+use learning::Learning;
+use notify::notify;
+use signals::{Signal, Signals};
+
+pub use learning::{learnt, samples};
+
+const TICK: Duration = Duration::from_secs(1);
+/// How often nat tables and what was learnt are looked at.
+const SLOW: Duration = Duration::from_secs(5);
+/// How often what was learnt is written down.
+const SAVE: Duration = Duration::from_secs(60);
+
+/// Runs until a signal says stop.
+pub fn run(args: &RunArgs) -> Result<(), Failure> {
+    let signals = Signals::block();
+    log::init(args.verbose);
+    let config = Config::load(args)?;
+    kernel::supports().map_err(Error::Missing)?;
+    let pins = Pins::here()?;
+    pins.make_folder()?;
+    let lock = take_lock(&pins)?;
+    let mut daemon = Daemon::start(args.clone(), config, pins, lock)?;
+    daemon.serve(&signals);
+    Ok(())
+}
+
+fn take_lock(pins: &Pins) -> Result<Lock, Failure> {
+    Lock::take(&pins.lock_file()).map_err(|busy| match busy {
+        Busy::Daemon(pid) => {
+            Failure::new(format!("a daemon is running already in this network namespace (process {pid})"))
+                .hint("`sekisho status` shows what it does; SIGHUP makes it read its configuration again")
+        }
+        Busy::Io(error) => Failure::from_error(format!("cannot lock {}", pins.lock_file().display()), error),
+    })
+}
+
+/// The configuration with what the command line adds.
+#[derive(Debug, Clone)]
+struct Config {
+    policy: Policy,
+    text: String,
+}
+
+impl Config {
+    fn load(args: &RunArgs) -> Result<Self, Failure> {
+        let (mut policy, file) = Policy::load(args.config.as_deref())?;
+        let text = file.as_ref().map(std::fs::read_to_string).transpose();
+        let text =
+            text.map_err(|error| Failure::from_error("cannot read the configuration", error))?.unwrap_or_default();
+        if let Some(mode) = args.mode {
+            policy.mode = mode.into();
+        }
+        if !args.interfaces.is_empty() {
+            policy.interfaces.clone_from(&args.interfaces);
+        }
+        Ok(Self { policy, text })
+    }
+}
+
+struct Daemon {
+    args: RunArgs,
+    config: Config,
+    pins: Pins,
+    /// Held for as long as the daemon lives.
+    _lock: Lock,
+    loaded: Loaded,
+    guards: Guards,
+    mends: Mends,
+    learning: Learning,
+    ports: Vec<PortSettings>,
+    decision: Decision,
+    armed: BTreeSet<u16>,
+    status_line: String,
+    slow_at: Instant,
+    saved_at: Instant,
+}
+
+impl Daemon {
+    fn start(args: RunArgs, config: Config, pins: Pins, lock: Lock) -> Result<Self, Failure> {
+        let policy = &config.policy;
+        let mends = Mends::load(&mends_file(&pins))?;
+        let first = wanted(&policy.interfaces).into_iter().next();
+        let settings = settings::settings(policy, first.as_deref());
+        let loaded = Datapath::load(&pins, &settings, settings::capacity(policy))?;
+        let lock = keep_folder(&pins, lock, &mends)?;
+        let adopted = loaded.is_adopted();
+        let decision = decide(policy, &loaded)?;
+        let learning = Learning::resume(&pins, loaded.datapath().maps());
+        let now = Instant::now();
+        let mut daemon = Self {
+            args,
+            pins,
+            _lock: lock,
+            loaded,
+            guards: Guards::default(),
+            mends,
+            learning,
+            ports: Vec::new(),
+            decision,
+            armed: BTreeSet::new(),
+            status_line: String::new(),
+            slow_at: now,
+            saved_at: now,
+            config,
+        };
+        match daemon.bring_up() {
+            Ok(()) => Ok(daemon),
+            Err(failure) if adopted => Err(failure),
+            Err(failure) => {
+                daemon.take_back();
+                Err(failure)
+            }
+        }
+    }
+
+    /// From loaded to protecting. Ports and completion are set before anything is attached, so no packet meets another policy.
+    fn bring_up(&mut self) -> Result<(), Failure> {
+        let observing = self.config.policy.mode == Mode::Observe;
+        if self.loaded.is_adopted() {
+            info!("took over what was running: counters, keys and verified sources are kept");
+        }
+        self.mend_host();
+        self.apply_completion();
+        self.apply_ports();
+        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
+        self.guards.bring_up(means, &self.config.policy.interfaces)?;
+        self.watch();
+        self.write_state();
+        if observing {
+            info!("observing: packets are judged and counted, none is touched");
+        }
+        self.say_status();
+        notify("READY=1");
+        Ok(())
+    }
+
+    fn serve(&mut self, signals: &Signals) {
+        loop {
+            match signals.wait(TICK) {
+                Some(Signal::Stop) => break,
+                Some(Signal::Reload) => self.reload(),
+                None => {}
+            }
+            self.tick();
+        }
+        notify("STOPPING=1");
+        self.save_learnt();
+        info!("the daemon stops; protection stays on (`sekisho off` takes it away, `sekisho run` takes it over)");
+    }
+
+    /// What happens every second.
+    fn tick(&mut self) {
+        self.rotate_keys();
+        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
+        self.guards.look(means, &self.config.policy.interfaces);
+        self.tell_armed();
+        if self.slow_at.elapsed() >= SLOW {
+            self.slow_at = Instant::now();
+            self.apply_ports();
+            self.look_for_nat();
+        }
+        if self.saved_at.elapsed() >= SAVE {
+            self.saved_at = Instant::now();
+            self.save_learnt();
+        }
+        self.say_status();
+        if notify::watchdog() {
+            notify("WATCHDOG=1");
+        }
+    }
+
+    /// Looks for what breaks Sekisho in the field, puts right what it can and tells the rest.
+    fn mend_host(&mut self) {
+        let names = wanted(&self.config.policy.interfaces);
+        let attached = self.loaded.datapath().interfaces();
+        let missing = self.loaded.support().own_cookie_missing.clone();
+        let facts = host::facts(&self.config.policy, &names, &attached, &[], missing);
+        for finding in judge::judge(&facts) {
+            let mend = finding.mend.clone().filter(|_| self.config.policy.mode == Mode::Guard);
+            match mend.map(|step| (step.describe(), self.mends.apply(&mut LiveHost, step))) {
+                Some((what, Ok(()))) => info!("{what}: {} (`sekisho off` puts it back)", finding.why),
+                Some((_, Err(error))) => {
+                    tell(&finding);
+                    error!("it could not be put right: {}", Failure::from(error));
+                }
+                None => tell(&finding),
+            }
+        }
+    }
+
+    fn apply_completion(&self) {
+        let Decision { completion, reason } = &self.decision;
+        self.loaded.datapath().maps().set_completion(*completion);
+        let whose = if *completion == Completion::Own { "our own" } else { "the kernel's" };
+        info!("cookies are {whose}: {reason}");
+    }
+
+    fn look_for_nat(&mut self) {
+        let Ok(decision) = decide(&self.config.policy, &self.loaded) else { return };
+        if decision != self.decision {
+            let changed = decision.completion != self.decision.completion;
+            self.decision = decision;
+            self.write_state();
+            if changed {
+                self.apply_completion();
+            }
+        }
+    }
+
+    /// Tells the programs what changed for any port.
+    fn apply_ports(&mut self) {
+        let maps = self.loaded.datapath().maps();
+        let ports = self.config.policy.all_ports(&learnt(maps));
+        for (number, settings) in (0..=u16::MAX).zip(&ports) {
+            let before = self.ports.get(usize::from(number));
+            if before == Some(settings) {
+                continue;
+            }
+            if let Some(before) = before.filter(|before| before.method != settings.method) {
+                let (speaker, from, to) = (settings.speaker.word(), before.method.word(), settings.method.word());
+                info!("port {number}: the {speaker} speaks first, so unproven sources get a {to} instead of a {from}");
+            }
+            maps.set_port(number, settings::port_policy(settings));
+        }
+        self.ports = ports;
+    }
+
+    fn watch(&self) {
+        if let Err(error) = self.loaded.watch() {
+            warn!(
+                "sources cannot be verified and nobody learns who speaks first; everything else works: {}",
+                Failure::from(error)
+            );
+        }
+    }
+
+    fn rotate_keys(&self) {
+        let (keys, now) = (self.loaded.datapath().keys(), time::coarse_ns());
+        if keys.is_due(now) {
+            if let Err(error) = keys.rotate(now) {
+                warn!("the keys stay as they are: {error}");
+            }
+        }
+    }
+
+    fn tell_armed(&mut self) {
+        let tick = time::tick(time::coarse_ns());
+        let armed: BTreeSet<u16> = self.loaded.datapath().maps().armed_ports(tick).into_iter().collect();
+        for port in armed.difference(&self.armed) {
+            info!("port {port} is armed: a SYN queue of its passed the calm mark");
+        }
+        for port in self.armed.difference(&armed) {
+            info!("port {port} is calm again");
+        }
+        self.armed = armed;
+    }
+
+    fn say_status(&mut self) {
+        let armed: Vec<String> = self.armed.iter().take(10).map(u16::to_string).collect();
+        let state = if armed.is_empty() { "calm".to_owned() } else { format!("armed: {}", armed.join(", ")) };
+        let line = format!("{} {}; {state}", self.config.policy.mode.word(), self.guards.words());
+        if line != self.status_line {
+            notify(&format!("STATUS={line}"));
+            self.status_line = line;
+        }
+    }
+
+    /// SIGHUP. A configuration with mistakes leaves the one before in force.
+    fn reload(&mut self) {
+        notify("RELOADING=1");
+        match self.try_reload() {
+            Ok(()) => info!("the configuration was read again and is in force"),
+            Err(failure) => error!("the configuration before stays in force: {failure}"),
+        }
+        notify("READY=1");
+    }
+
+    fn try_reload(&mut self) -> Result<(), Failure> {
+        let config = Config::load(&self.args)?;
+        let first = wanted(&config.policy.interfaces).into_iter().next();
+        let settings = settings::settings(&config.policy, first.as_deref());
+        let loaded = Datapath::load(&self.pins, &settings, settings::capacity(&config.policy))?;
+        self.decision = decide(&config.policy, &loaded)?;
+        self.loaded = loaded;
+        self.config = config;
+        // New maps know nothing of what the old were told.
+        self.ports.clear();
+        self.mend_host();
+        self.apply_completion();
+        self.apply_ports();
+        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
+        self.guards = Guards::default();
+        self.guards.bring_up(means, &self.config.policy.interfaces)?;
+        self.watch();
+        self.write_state();
+        Ok(())
+    }
+
+    fn save_learnt(&mut self) {
+        if let Err(error) = self.learning.save(self.loaded.datapath().maps()) {
+            warn!("what was learnt cannot be written down: {error}");
+        }
+    }
+
+    fn write_state(&self) {
+        let state = State {
+            mode: self.config.policy.mode.word().to_owned(),
+            completion_reason: self.decision.reason.clone(),
+            interfaces: self.config.policy.interfaces.clone(),
+            config: self.config.text.clone(),
+        };
+        if let Err(error) = state.write(&self.pins) {
+            warn!("`sekisho status` will know less: {error}");
+        }
+    }
+
+    /// After a start that failed: leaves the host as it was found.
+    fn take_back(&mut self) {
+        let undone = self.mends.undo(&mut LiveHost).map(drop).map_err(Failure::from);
+        let removed = Datapath::remove(&self.pins).map(drop).map_err(Failure::from);
+        for failure in [undone, removed].into_iter().filter_map(Result::err) {
+            error!("something is left behind; `sekisho off` tries again: {failure}");
+        }
+    }
+}
+
+/// Whose cookie is used, by the configuration, the kernel and the nat tables there are.
+fn decide(policy: &Policy, loaded: &Loaded) -> Result<Decision, Failure> {
+    let missing = loaded.support().own_cookie_missing.as_deref();
+    if let (CompletionChoice::Own, Some(missing)) = (policy.completion, missing) {
+        return Err(Failure::new(format!("the configuration wants cookies of our own, but {missing}"))
+            .hint("set completion = \"auto\" in [cookie], or boot Linux 6.9 or later"));
+    }
+    if missing.is_some() && sysctl::read(SYNCOOKIES).is_none() {
+        return Err(Failure::new(
+            "this kernel can complete no cookie: it has neither bpf_sk_assign_tcp_reqsk nor SYN cookies of its own",
+        )
+        .hint("boot a kernel with CONFIG_SYN_COOKIES=y; every Debian kernel has it"));
+    }
+    Ok(completion::decide(policy.completion, missing, &firewall::nat()))
+}
+
+/// An older version's programs are removed at load, and our folder with them: then it is made again, with lock and record.
+fn keep_folder(pins: &Pins, lock: Lock, mends: &Mends) -> Result<Lock, Failure> {
+    if pins.lock_file().exists() {
+        return Ok(lock);
+    }
+    pins.make_folder()?;
+    mends.save()?;
+    take_lock(pins)
+}
+
+fn tell(finding: &Finding) {
+    let Finding { what, why, todo, .. } = finding;
+    let todo = if todo.is_empty() { String::new() } else { format!(". What to do: {todo}") };
+    match finding.severity {
+        Severity::Note => info!("{what}: {why}{todo}"),
+        Severity::Warning => warn!("{what}: {why}{todo}"),
+        Severity::Problem => error!("{what}: {why}{todo}"),
+    }
+}

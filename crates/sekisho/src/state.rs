@@ -1,0 +1,49 @@
+//! What the daemon writes down for `sekisho status`, which works without it too: a small file in the network namespace's folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sekisho_datapath::Pins;
+use sekisho_engine::act;
+use sekisho_engine::policy::Policy;
+use serde::{Deserialize, Serialize};
+
+/// The state of the last daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// "guard" or "observe".
+    pub mode: String,
+    /// Why cookies are completed as they are.
+    pub completion_reason: String,
+    /// The interfaces that were asked for; empty: that of the default route.
+    pub interfaces: Vec<String>,
+    /// The configuration in force, as text: the file may have been edited since.
+    pub config: String,
+}
+
+impl State {
+    /// What was written last, if anything.
+    pub fn read(pins: &Pins) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file(pins)).ok()?).ok()
+    }
+
+    /// Writes it down.
+    pub fn write(&self, pins: &Pins) -> io::Result<()> {
+        act::replace(&file(pins), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Policy {
+        Policy::parse(&self.config, Path::new("the configuration in force")).unwrap_or_default()
+    }
+}
+
+/// The file of changes that were made to the host.
+pub fn mends_file(pins: &Pins) -> PathBuf {
+    pins.folder().join("mends.json")
+}
+
+fn file(pins: &Pins) -> PathBuf {
+    pins.folder().join("state.json")
+}
