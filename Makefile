@@ -49,7 +49,7 @@ check: ## formatting, lints, links and words in the docs
 .PHONY: bench
 bench: ## nanoseconds per packet, beside their floor (JSON=FILE)
 	@scripts/setup-build
-	$(SUDO) env "PATH=$$PATH" $(CARGO) run --release --quiet --package sekisho-tests --bin bench -- $(if $(JSON),--json $(JSON))
+	@. scripts/run-as-root.sh; $(CARGO) run --release --package sekisho-tests --bin bench -- $(if $(JSON),--json $(JSON))
 
 .PHONY: fuzz
 fuzz: ## libFuzzer on the parser and the cookie (FUZZ_SECONDS=60)
