@@ -43,14 +43,14 @@ static __always_inline bool challenge_check(const struct key *key, __u64 flow, _
 
 /* A cell of the filter, shared by all flows whose hash falls on it.
  *
- * door: 24 bits that name the flow, 8 bits of the tick it was opened in. Two of them; a new one takes the older's place.
+ * door: 32 bits that name the flow, 32 bits of the tick it was opened in, so that an old one never looks new again. Two of them; a new
+ * one takes the older's place, and an empty one is the oldest there is.
  *
  * asked: one word for the time now and one for the time before, each 16 bits of its time and 48 bits for flows. A word of another
  * time is empty, so the filter forgets by itself. */
 struct flow {
 	__u64 asked[2];
-	__u32 door[2];
-	__u64 reserved;
+	__u64 door[2];
 };
 
 #define ASKED_BITS 48
@@ -60,20 +60,19 @@ static __always_inline __u32 flow_index(__u64 flow)
 	return flow & (FLOWS - 1);
 }
 
-static __always_inline __u32 door_value(__u64 flow, __u32 tick)
+static __always_inline __u64 door_value(__u64 flow, __u32 tick)
 {
-	return (__u32)(flow >> 40) << 8 | (tick & 0xff);
+	return (flow >> 32) << 32 | tick;
 }
 
-static __always_inline __u32 door_age(__u32 door, __u32 tick)
+static __always_inline __u32 door_age(__u64 door, __u32 tick)
 {
-	return (tick - door) & 0xff;
+	return tick - (__u32)door;
 }
 
-/* An empty door names a flow too, one in 2^24, in a few ticks of 256: a chance that lets a SYN to the kernel's own handshake. */
-static __always_inline bool door_is_for(__u32 door, __u64 flow, __u32 tick)
+static __always_inline bool door_is_for(__u64 door, __u64 flow, __u32 tick)
 {
-	return door >> 8 == (__u32)(flow >> 40) && door_age(door, tick) < DOOR_TICKS;
+	return door >> 32 == flow >> 32 && door_age(door, tick) < DOOR_TICKS;
 }
 
 static __always_inline bool door_is_open(const struct flow *cell, __u64 flow, __u32 tick)
@@ -83,7 +82,7 @@ static __always_inline bool door_is_open(const struct flow *cell, __u64 flow, __
 
 static __always_inline void door_set(struct flow *cell, __u64 flow, __u32 tick)
 {
-	__u32 *older = door_age(cell->door[0], tick) >= door_age(cell->door[1], tick) ? &cell->door[0] : &cell->door[1];
+	__u64 *older = door_age(cell->door[0], tick) >= door_age(cell->door[1], tick) ? &cell->door[0] : &cell->door[1];
 
 	*older = door_value(flow, tick);
 }
