@@ -1,0 +1,236 @@
+/* The pure headers of bpf/ as functions that can be called from Rust. Nothing is decided here: each function hands its
+ * arguments on. crates/native/src/ffi.rs declares the same names.
+ */
+#include <stddef.h>
+
+#include "answer.h"
+#include "challenge.h"
+#include "sketch.h"
+
+__u64 pure_siphash(const struct key *key, const __u64 *words, __u32 count)
+{
+	struct siphash s;
+
+	siphash_begin(&s, key);
+	for (__u32 i = 0; i < count; i++)
+		siphash_word(&s, words[i]);
+	return siphash_end(&s, count);
+}
+
+/* ---- packet.h ---- */
+
+__u32 pure_parse(const __u8 *frame, size_t len, struct packet *p)
+{
+	return packet_parse((void *)frame, (void *)(frame + len), p);
+}
+
+void pure_options(const __u8 *frame, size_t len, const struct packet *p, struct options *o)
+{
+	packet_options((void *)frame, (void *)(frame + len), p, o);
+}
+
+/* The general way through the options, also for layouts that have a short one. */
+void pure_options_walk(const struct option_bytes *bytes, __u32 len, struct options *o)
+{
+	options_walk(bytes, len, o);
+}
+
+/* ---- cookie.h ---- */
+
+__u16 pure_mss_value(__u8 index, __u32 v6)
+{
+	return mss_value(index, v6 != 0);
+}
+
+__u8 pure_mss_index(__u16 mss, __u32 v6)
+{
+	return mss_index(mss, v6 != 0);
+}
+
+void pure_cookie_keep(const struct packet *p, const struct options *o, __u32 offers, struct kept *k)
+{
+	cookie_keep(p, o, offers, k);
+}
+
+__u64 pure_cookie_hash(const struct control *c, const struct packet *p, __u32 isn, __u32 time, const struct kept *k)
+{
+	return cookie_hash(cookie_key(c, time), p, isn, time, k);
+}
+
+__u32 pure_cookie_sequence(__u64 hash, __u32 time, const struct kept *k)
+{
+	return cookie_sequence(hash, time, k);
+}
+
+__u32 pure_cookie_timestamp(__u64 hash, const struct kept *k)
+{
+	return cookie_timestamp(hash, k);
+}
+
+__u32 pure_cookie_check(const struct control *c, const struct packet *p, const struct options *o, __u32 now,
+			struct kept *k)
+{
+	return cookie_check(c, p, o, now, k);
+}
+
+/* ---- challenge.h ---- */
+
+__u64 pure_flow_hash(const struct key *key, const struct packet *p)
+{
+	return flow_hash(key, p);
+}
+
+__u32 pure_challenge_number(const struct key *key, __u64 flow, __u32 time)
+{
+	return challenge_number(key, flow, time);
+}
+
+__u32 pure_challenge_check(const struct key *key, __u64 flow, __u32 now, __u32 number)
+{
+	return challenge_check(key, flow, now, number);
+}
+
+__u32 pure_flow_index(__u64 flow)
+{
+	return flow_index(flow);
+}
+
+void pure_door_set(struct flow *cell, __u64 flow, __u32 tick)
+{
+	door_set(cell, flow, tick);
+}
+
+__u32 pure_door_is_open(const struct flow *cell, __u64 flow, __u32 tick)
+{
+	return door_is_open(cell, flow, tick);
+}
+
+__u64 pure_asked_bit(__u64 flow, __u32 isn)
+{
+	return asked_bit(flow, isn);
+}
+
+__u32 pure_asked_before(struct flow *cell, __u64 bit, __u32 time)
+{
+	return asked_before(cell, bit, time);
+}
+
+/* ---- answer.h ---- */
+
+void pure_answer_options(struct answer *a, const struct kept *k, const struct options *o, __u64 hash, __u16 mss,
+			 __u8 scale)
+{
+	answer_options(a, k, o, hash, mss, scale);
+}
+
+__u32 pure_answer_len(const struct packet *p, const struct answer *a)
+{
+	return answer_len(p, a);
+}
+
+__u32 pure_answer_write(__u8 *frame, size_t len, const struct packet *p, const struct answer *a)
+{
+	return answer_write(frame, frame + len, p, a);
+}
+
+/* ---- sketch.h ---- */
+
+__u64 pure_source_network(const struct packet *p)
+{
+	return source_network(p);
+}
+
+__u32 pure_mix(__u64 x, __u64 secret)
+{
+	return mix(x, secret);
+}
+
+__u32 pure_answer_line_index(__u32 hash)
+{
+	return answer_line_index(hash);
+}
+
+__u32 pure_answer_count(struct answer_line *line, __u32 hash, __u32 tick)
+{
+	return answer_count(line, hash, tick);
+}
+
+__u32 pure_seen_index(__u64 source, __u64 secret)
+{
+	return seen_index(source, secret);
+}
+
+__u8 pure_seen_value(__u32 tick)
+{
+	return seen_value(tick);
+}
+
+__u32 pure_seen_within(__u8 cell, __u32 tick, __u32 ticks)
+{
+	return seen_within(cell, tick, ticks);
+}
+
+/* ---- how the structures lie in memory ---- */
+
+#define OFFSET(type, field) offsetof(struct type, field)
+
+static const __u32 layout[] = {
+	sizeof(struct key),
+	OFFSET(key, k1),
+	sizeof(struct control),
+	OFFSET(control, completion),
+	OFFSET(control, cookie_key),
+	OFFSET(control, flow_key),
+	sizeof(struct packet),
+	OFFSET(packet, destination),
+	OFFSET(packet, source_port),
+	OFFSET(packet, destination_port),
+	OFFSET(packet, sequence),
+	OFFSET(packet, acknowledgement),
+	OFFSET(packet, network),
+	OFFSET(packet, transport),
+	OFFSET(packet, options_len),
+	OFFSET(packet, flags),
+	OFFSET(packet, v6),
+	sizeof(struct options),
+	OFFSET(options, timestamp_echo),
+	OFFSET(options, mss),
+	OFFSET(options, window_scale),
+	OFFSET(options, sack),
+	OFFSET(options, timestamps),
+	sizeof(struct kept),
+	OFFSET(kept, window_scale),
+	OFFSET(kept, sack),
+	OFFSET(kept, timestamps),
+	OFFSET(kept, ecn),
+	sizeof(struct flow),
+	OFFSET(flow, door),
+	sizeof(struct answer_line),
+	sizeof(struct answer),
+	OFFSET(answer, acknowledgement),
+	OFFSET(answer, window),
+	OFFSET(answer, flags),
+	OFFSET(answer, words),
+	OFFSET(answer, option),
+	OFFSET(answer, ttl),
+	/* and the numbers of abi.h and cookie.h that Rust repeats */
+	COOKIE_TIME_SHIFT,
+	CHALLENGE_TIME_SHIFT,
+	ASKED_TIME_SHIFT,
+	TICK_SHIFT,
+	DOOR_TICKS,
+	FLOWS,
+	ASKED_BITS,
+	ANSWER_LINES,
+	ANSWER_CELLS,
+	SEEN_SOURCES,
+	SEEN_SHIFT,
+	COOKIE_TIMES,
+	CHALLENGE_TIMES,
+};
+
+/* The number at `index`, ~0 behind the last. */
+__u32 pure_layout(__u32 index)
+{
+	return index < sizeof(layout) / sizeof(layout[0]) ? layout[index] : ~0u;
+}
