@@ -32,8 +32,11 @@ fn write(root: &Path, target: &str, name: &str, bytes: &[u8]) -> std::io::Result
     std::fs::write(folder.join(name), bytes)
 }
 
-/// Every kind of frame by its name.
-fn kinds() -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+/// A frame's bytes and its kind's name.
+type Named = (String, Vec<u8>);
+
+/// Every kind of frame.
+fn kinds() -> Result<Vec<Named>, Box<dyn Error>> {
     let four = Frame { options: linux(), ..Frame::syn("198.51.100.1".parse()?, "203.0.113.1".parse()?) };
     let six = Frame { options: linux(), ..Frame::syn("2001:db8::1".parse()?, "2001:db8::2".parse()?) };
     let mut all = Vec::new();
