@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use libbpf_rs::libbpf_sys as raw;
 
 use crate::pins::{Pins, detach_and_unpin};
-use crate::{Error, messages, netns, sys};
+use crate::{Error, messages, netns, sys, tc};
 
 /// An interface to protect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,16 @@ pub enum XdpWish {
     Native,
     /// Generic, even if native would do.
     Generic,
+}
+
+impl XdpWish {
+    fn allows(self, mode: XdpMode) -> bool {
+        match self {
+            Self::Best => true,
+            Self::Native => mode == XdpMode::Native,
+            Self::Generic => mode == XdpMode::Generic,
+        }
+    }
 }
 
 /// Where XDP runs.
@@ -240,7 +250,11 @@ fn admit_pin(pins: &Pins, index: u32) -> PathBuf {
 /// None: the link was there, with its mode. Otherwise why native XDP was refused, if it was.
 fn attach_gate(pins: &Pins, to: &Interface, gate: BorrowedFd<'_>) -> Result<Option<Option<String>>, Error> {
     let pin = gate_pin(pins, to.index);
-    if update_link(&pin, Some(to.index), gate)? {
+    // A link keeps its kind for life, so another wish than before needs another link, and costs a gap.
+    let wished = attached(pins, to.index).is_none_or(|now| to.wish.allows(now.mode));
+    if !wished {
+        detach_and_unpin(&pin)?;
+    } else if update_link(&pin, Some(to.index), gate)? {
         return Ok(None);
     }
     let (link, refused) = create_xdp_link(to, gate)?;
@@ -308,8 +322,8 @@ fn attach_admit(pins: &Pins, to: &Interface, admit: BorrowedFd<'_>, before: Admi
 
 fn attach_clsact(to: &Interface, admit: BorrowedFd<'_>, before: AdmitHook) -> Result<AdmitHook, Error> {
     let (result, log) = messages::catch(|| {
-        let made = sys::clsact_create(to.index)?;
-        sys::clsact_attach(to.index, admit)?;
+        let made = tc::create(to.index)?;
+        tc::attach(to.index, admit)?;
         Ok(made)
     });
     let fail = |source| Error::Attach {
@@ -325,8 +339,8 @@ fn attach_clsact(to: &Interface, admit: BorrowedFd<'_>, before: AdmitHook) -> Re
 fn detach_clsact(index: u32, hook: AdmitHook) {
     // The interface may be gone, and the filter with it; libbpf's messages about that are of no use.
     let _ = messages::catch(|| match hook {
-        AdmitHook::Clsact => sys::clsact_detach(index),
-        AdmitHook::ClsactOurs => sys::clsact_detach(index).and_then(|()| sys::clsact_destroy(index)),
+        AdmitHook::Clsact => tc::detach(index),
+        AdmitHook::ClsactOurs => tc::detach(index).and_then(|()| tc::destroy_if_unused(index)),
         AdmitHook::Tcx | AdmitHook::None => Ok(()),
     });
 }
@@ -396,18 +410,22 @@ mod tests {
 
             let hook = attach_clsact(&lo, first.as_fd(), AdmitHook::None).unwrap();
             assert_eq!(hook, AdmitHook::ClsactOurs);
-            assert_eq!(sys::clsact_query(1).unwrap(), id(&first));
+            assert_eq!(tc::query(1).unwrap(), id(&first));
             assert_eq!(attach_clsact(&lo, second.as_fd(), hook).unwrap(), AdmitHook::ClsactOurs);
-            assert_eq!(sys::clsact_query(1).unwrap(), id(&second));
+            assert_eq!(tc::query(1).unwrap(), id(&second));
             detach_clsact(1, hook);
-            assert!(sys::clsact_create(1).unwrap(), "the qdisc was taken away");
+            assert!(tc::create(1).unwrap(), "the qdisc was taken away");
 
-            // Now it is somebody else's, and stays.
+            // Now it is somebody else's, and stays; so does one of ours with somebody else's filter on it.
             let hook = attach_clsact(&lo, first.as_fd(), AdmitHook::None).unwrap();
             assert_eq!(hook, AdmitHook::Clsact);
             detach_clsact(1, hook);
-            assert!(messages::catch(|| sys::clsact_query(1)).0.is_err(), "the filter was taken away");
-            assert!(!messages::catch(|| sys::clsact_create(1)).0.unwrap(), "the qdisc is still there");
+            assert!(messages::catch(|| tc::query(1)).0.is_err(), "the filter was taken away");
+            assert!(!messages::catch(|| tc::create(1)).0.unwrap(), "the qdisc is still there");
+            tc::attach_at(1, raw::BPF_TC_EGRESS, second.as_fd()).unwrap();
+            attach_clsact(&lo, first.as_fd(), AdmitHook::ClsactOurs).unwrap();
+            detach_clsact(1, AdmitHook::ClsactOurs);
+            assert!(!messages::catch(|| tc::create(1)).0.unwrap(), "the qdisc with the other filter is still there");
         };
         std::thread::spawn(test).join().unwrap();
     }

@@ -119,6 +119,9 @@ impl Error {
                  or leave this interface to it"
                     .into(),
             ),
+            Self::Load { log, .. } if log.contains("reuse pinned map") => {
+                Some("the maps in the kernel are those of another build: run `sekisho off` and then `sekisho run`".into())
+            }
             Self::Load { source, .. } if source.kind() == libbpf_rs::ErrorKind::PermissionDenied => Some(
                 "root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed; a kernel in lockdown (see \
                  /sys/kernel/security/lockdown) or a container may refuse even them"

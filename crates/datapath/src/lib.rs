@@ -37,6 +37,7 @@ mod load;
 mod messages;
 mod outermost;
 mod sys;
+mod tc;
 mod verdict;
 
 pub use abi::{Completion, Method};

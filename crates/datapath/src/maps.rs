@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
-use crate::Error;
 use crate::abi::{
     Completion, Control, Key, Method, PORT_UNPROTECTED, PORTS, Port, SEEN_SOURCES, Speaker, VERDICT_SLOTS, Verified,
 };
+use crate::{Error, sys};
 
 /// The maps that user space reads or writes. The programs share more of them, which concern only themselves.
 const USED: [&str; 6] = ["verdicts", "ports", "control", "speakers", "verified4", "verified6"];
@@ -349,15 +349,13 @@ impl Maps {
         name: &'static str,
         mut each: impl FnMut([u8; K], Verified),
     ) -> Result<(), Error> {
-        const BATCH: u32 = 4096;
         let map = self.get(name)?;
-        let entries = map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY);
-        for (key, value) in entries.map_err(io_error).map_err(Error::map("read", name))? {
-            if let (Some(key), Some(entry)) = (key.first_chunk(), verified_of(&value)) {
+        let walk = sys::each_entry(map, |key, value| {
+            if let (Some(key), Some(entry)) = (key.first_chunk(), verified_of(value)) {
                 each(*key, entry);
             }
-        }
-        Ok(())
+        });
+        walk.map_err(Error::map("read", name))
     }
 }
 
@@ -366,15 +364,16 @@ pub(crate) fn open_handle(name: &'static str, path: &Path) -> Result<MapHandle, 
     MapHandle::from_pinned_path(path).map_err(io_error).map_err(Error::map("open", name))
 }
 
-/// Copies every entry of a table of verified sources into another one, as far as they fit. Gives how many there were.
-pub(crate) fn copy_entries(name: &'static str, from: &MapHandle, to: &MapHandle) -> Result<u64, Error> {
-    let mut copied = 0;
-    let entries = from.lookup_batch(4096, MapFlags::ANY, MapFlags::ANY);
-    for (key, value) in entries.map_err(io_error).map_err(Error::map("read", name))? {
-        to.update(&key, &value, MapFlags::ANY).map_err(io_error).map_err(Error::map("write", name))?;
-        copied += 1;
-    }
-    Ok(copied)
+/// Copies every entry of a table of verified sources into another one, as far as they fit.
+pub(crate) fn copy_entries(name: &'static str, from: &MapHandle, to: &MapHandle) -> Result<(), Error> {
+    let mut written = Ok(());
+    let walk = sys::each_entry(from, |key, value| {
+        if written.is_ok() {
+            written = to.update(key, value, MapFlags::ANY);
+        }
+    });
+    walk.map_err(Error::map("read", name))?;
+    written.map_err(io_error).map_err(Error::map("write", name))
 }
 
 /// `seen_index` of bpf/sketch.h.

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use libbpf_rs::libbpf_sys as raw;
+use libbpf_rs::{MapCore, libbpf_sys as raw};
 
 /// What of an attached link is of interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct XdpOnInterface {
 }
 
 /// libbpf returns a file descriptor or a negative errno.
-fn answer(code: i32) -> io::Result<i32> {
+pub(crate) fn answer(code: i32) -> io::Result<i32> {
     if code < 0 { Err(io::Error::from_raw_os_error(-code)) } else { Ok(code) }
 }
 
@@ -136,72 +136,42 @@ pub(crate) fn xdp_attach_for_its_words(ifindex: u32, program: BorrowedFd<'_>, fl
     }
 }
 
-/// Where on tc ingress admit sits when the kernel has no tcx: one fixed handle, so that a later run replaces its own filter.
-const TC_HANDLE: u32 = 0x5e15;
-const TC_PRIORITY: u32 = 1;
-
-fn tc_hook(ifindex: u32, point: u32) -> raw::bpf_tc_hook {
-    // SAFETY: the struct is plain data for which zero is valid.
-    let mut hook: raw::bpf_tc_hook = unsafe { zeroed() };
-    hook.sz = size_of::<raw::bpf_tc_hook>() as u64;
-    hook.ifindex = ifindex as i32;
-    hook.attach_point = point;
-    hook
-}
-
-fn tc_opts() -> raw::bpf_tc_opts {
-    // SAFETY: the struct is plain data for which zero is valid.
-    let mut opts: raw::bpf_tc_opts = unsafe { zeroed() };
-    opts.sz = size_of::<raw::bpf_tc_opts>() as u64;
-    opts.handle = TC_HANDLE;
-    opts.priority = TC_PRIORITY;
-    opts
-}
-
-/// Makes the clsact qdisc. False: it was there already.
-pub(crate) fn clsact_create(ifindex: u32) -> io::Result<bool> {
-    let mut hook = tc_hook(ifindex, raw::BPF_TC_INGRESS);
-    // SAFETY: `hook` is valid, with its size set, for the length of the call.
-    match answer(unsafe { raw::bpf_tc_hook_create(&raw mut hook) }) {
-        Ok(_) => Ok(true),
-        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(false),
-        Err(e) => Err(e),
+/// Walks a hash map by batches: a system call for thousands of entries. The kernel gives whole buckets, so a batch that is not full is
+/// not the last; only ENOENT is.
+pub(crate) fn each_entry(map: &impl MapCore, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
+    let (key_size, value_size) = (map.key_size() as usize, map.value_size() as usize);
+    let mut room = 4096_u32;
+    // Where the walk is: a bucket's number.
+    let mut place: Option<u32> = None;
+    // Each batch moves on by a bucket at least, of which there are at most twice as many as entries; or it makes more room.
+    for _ in 0..u64::from(map.max_entries()) * 2 + 64 {
+        let (mut keys, mut values) = (vec![0; room as usize * key_size], vec![0; room as usize * value_size]);
+        let (mut count, mut next) = (room, 0_u32);
+        let from = place.as_mut().map_or(std::ptr::null_mut(), |place| (&raw mut *place).cast());
+        let (keys_at, values_at) = (keys.as_mut_ptr().cast(), values.as_mut_ptr().cast());
+        let (fd, next_at) = (map.as_fd().as_raw_fd(), (&raw mut next).cast());
+        // SAFETY: `keys` and `values` have room for `count` entries of the map's sizes, and a hash map's place is a u32.
+        let code = unsafe {
+            raw::bpf_map_lookup_batch(fd, from, next_at, keys_at, values_at, &raw mut count, std::ptr::null())
+        };
+        match answer(code) {
+            // One bucket alone has more entries than there is room.
+            Err(e) if e.raw_os_error() == Some(libc::ENOSPC) => {
+                room *= 2;
+                continue;
+            }
+            Err(e) if e.raw_os_error() != Some(libc::ENOENT) => return Err(e),
+            done => {
+                let keys = keys.chunks_exact(key_size).take(count as usize);
+                keys.zip(values.chunks_exact(value_size)).for_each(|(key, value)| each(key, value));
+                if done.is_err() {
+                    return Ok(());
+                }
+                place = Some(next);
+            }
+        }
     }
-}
-
-/// Removes the clsact qdisc with every filter on it.
-pub(crate) fn clsact_destroy(ifindex: u32) -> io::Result<()> {
-    let mut hook = tc_hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS);
-    // SAFETY: as above.
-    answer(unsafe { raw::bpf_tc_hook_destroy(&raw mut hook) }).map(drop)
-}
-
-/// Puts a filter of ours on tc ingress, in place of an earlier one.
-pub(crate) fn clsact_attach(ifindex: u32, program: BorrowedFd<'_>) -> io::Result<()> {
-    let hook = tc_hook(ifindex, raw::BPF_TC_INGRESS);
-    let mut opts = tc_opts();
-    opts.prog_fd = program.as_raw_fd();
-    opts.flags = raw::BPF_TC_F_REPLACE;
-    // SAFETY: both structs are valid, with their sizes set, for the length of the call.
-    answer(unsafe { raw::bpf_tc_attach(&raw const hook, &raw mut opts) }).map(drop)
-}
-
-/// The id of the program in our filter on tc ingress.
-#[cfg(test)]
-pub(crate) fn clsact_query(ifindex: u32) -> io::Result<u32> {
-    let hook = tc_hook(ifindex, raw::BPF_TC_INGRESS);
-    let mut opts = tc_opts();
-    // SAFETY: as above.
-    answer(unsafe { raw::bpf_tc_query(&raw const hook, &raw mut opts) })?;
-    Ok(opts.prog_id)
-}
-
-/// Takes our filter off tc ingress.
-pub(crate) fn clsact_detach(ifindex: u32) -> io::Result<()> {
-    let hook = tc_hook(ifindex, raw::BPF_TC_INGRESS);
-    let opts = tc_opts();
-    // SAFETY: as above.
-    answer(unsafe { raw::bpf_tc_detach(&raw const hook, &raw const opts) }).map(drop)
+    Err(io::Error::other("the walk through the map does not end"))
 }
 
 /// The root of the cgroup2 hierarchy, of a mount that appears nowhere and is gone with the descriptor. So it matters neither where

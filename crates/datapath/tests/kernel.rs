@@ -220,6 +220,37 @@ fn generic_comes_with_the_reason() {
 }
 
 #[test]
+fn a_frame_too_large_for_the_driver_is_named() {
+    let base = Base::new();
+    in_namespace(|| {
+        veth();
+        ip("link set v0 mtu 9000");
+        ip("link set v1 mtu 9000");
+        let loaded = load(&base.pins());
+        let attached = loaded.attach(&Interface::by_name("v0").unwrap()).unwrap();
+        assert_eq!(attached.mode, XdpMode::Generic);
+        let reason = attached.native_refused.unwrap();
+        assert!(reason.contains("MTU"), "{reason}");
+        loaded.into_datapath().stop().unwrap();
+    });
+}
+
+#[test]
+fn another_wish_for_the_kind_of_xdp_is_followed() {
+    let base = Base::new();
+    in_namespace(|| {
+        veth();
+        let loaded = load(&base.pins());
+        let with = |wish| Interface { wish, ..Interface::by_name("v0").unwrap() };
+        assert_eq!(loaded.attach(&with(XdpWish::Best)).unwrap().mode, XdpMode::Native);
+        assert_eq!(loaded.attach(&with(XdpWish::Generic)).unwrap().mode, XdpMode::Generic);
+        assert_eq!(loaded.attach(&with(XdpWish::Best)).unwrap().mode, XdpMode::Generic, "a link keeps its kind");
+        assert_eq!(loaded.attach(&with(XdpWish::Native)).unwrap().mode, XdpMode::Native);
+        loaded.into_datapath().stop().unwrap();
+    });
+}
+
+#[test]
 fn another_xdp_program_is_left_alone() {
     let (theirs, ours) = (Base::new(), Base::new());
     in_namespace(|| {
@@ -337,6 +368,25 @@ fn verified_sources_outlive_another_capacity() {
 }
 
 #[test]
+fn a_full_table_is_counted_and_stays_within_its_bound() {
+    in_namespace(|| {
+        let capacity = Capacity { verified4: 100_000, verified6: 16 };
+        let unattached = Unattached::load(&Settings::default(), capacity).unwrap();
+        let entry = Verified { seen: 1, filled: 0, tokens: 0, handshakes: 1 };
+        let source = |n: u32| VerifiedSource { address: Ipv4Addr::from(0xc612_0000 + n).into(), entry };
+        let half: Vec<_> = (0..50_000).map(source).collect();
+        unattached.maps().add_verified(&half).unwrap();
+        // An LRU table shares its entries out to the CPUs, and may forget a few of them a little early.
+        let (v4, v6) = unattached.maps().verified_count().unwrap();
+        assert!((49_000..=50_000).contains(&v4) && v6 == 0, "{v4}");
+        let all: Vec<_> = (50_000..130_000).map(source).collect();
+        unattached.maps().add_verified(&all).unwrap();
+        let (v4, _) = unattached.maps().verified_count().unwrap();
+        assert!((80_000..=100_000).contains(&v4), "{v4}");
+    });
+}
+
+#[test]
 fn what_ended_namespaces_left_is_swept() {
     let base = Base::new();
     let dead = in_namespace(|| {
@@ -379,10 +429,12 @@ fn a_locked_or_living_namespace_is_not_swept() {
 #[test]
 fn the_tables_take_the_memory_that_is_told() {
     in_namespace(|| {
-        let capacity = Capacity { verified4: 50_000, verified6: 1 << 15 };
+        // A number of our own, to find our maps among those of others.
+        let own = 50_000 + std::process::id() % 10_000;
+        let capacity = Capacity { verified4: own, verified6: own };
         let unattached = Unattached::load(&Settings::default(), capacity).unwrap();
         assert_eq!(unattached.maps().capacity(), capacity);
-        let taken: u64 = map_memory("verified4", 50_000) + map_memory("verified6", 1 << 15);
+        let taken: u64 = map_memory("verified4", own) + map_memory("verified6", own);
         let told = capacity.memory_bytes();
         // Since Linux 6.4 the kernel counts exactly; before, by pages and without what it keeps for itself.
         let off = taken.abs_diff(told);
