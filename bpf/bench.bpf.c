@@ -2,7 +2,8 @@
  * this lays the frame anew before each run, with other addresses each time if asked; the floors below do the same and then as
  * little as there is to do, so that the difference is gate's own.
  *
- * Never attached to anything.
+ * Never attached to anything. crates/datapath/src/bench.rs is its user-space side; docs/operations/benchmarks.md says what is
+ * measured.
  */
 #include "gate.bpf.c"
 
@@ -14,6 +15,9 @@ struct bench_case {
 	__u32 vary_address;
 	__u32 vary_port;
 	__u32 vary_sequence;
+	/* How long gate's answer is: the floor of answering has the same length. */
+	__u32 answer_len;
+	__u32 reserved;
 	__u64 state;
 	__u8 frame[BENCH_FRAME_MAX];
 };
@@ -84,11 +88,18 @@ int bench_drop(struct xdp_md *ctx)
 	return lay(ctx) ? XDP_DROP : XDP_ABORTED;
 }
 
-/* The floor of whoever answers: addresses swapped, sent back. */
+/* The floor of whoever answers: a frame of the answer's length, addresses swapped, sent back. */
 SEC("xdp")
 int bench_swap(struct xdp_md *ctx)
 {
-	if (!lay(ctx))
+	__u32 key = 0;
+	struct bench_case *b = bpf_map_lookup_elem(&bench_case, &key);
+
+	if (!b || !lay(ctx))
+		return XDP_ABORTED;
+	int grow = (int)b->answer_len - (int)b->len;
+
+	if (grow != 0 && bpf_xdp_adjust_tail(ctx, grow))
 		return XDP_ABORTED;
 	void *data = (void *)(long)ctx->data;
 
@@ -96,4 +107,36 @@ int bench_swap(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	swap_hardware_addresses(data);
 	return XDP_TX;
+}
+
+/* The floor of whoever knows sources: one hit in the table, and its entry read and written once. */
+SEC("xdp")
+int bench_table(struct xdp_md *ctx)
+{
+	if (!lay(ctx))
+		return XDP_ABORTED;
+	struct ipv4_header *ip = (void *)(long)ctx->data + ETHERNET_LEN;
+
+	if ((void *)(ip + 1) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	struct verified *v = verified_find(false, ip->source);
+
+	if (!v)
+		return XDP_DROP;
+	v->tokens--;
+	return XDP_PASS;
+}
+
+/* What gate does to know a source, alone: parse, and the lookup with its filter and its rate. */
+SEC("xdp")
+int bench_verified(struct xdp_md *ctx)
+{
+	struct control *c = control_of();
+	struct packet p;
+
+	if (!c || !lay(ctx))
+		return XDP_ABORTED;
+	if (packet_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p) != PARSED_TCP)
+		return XDP_ABORTED;
+	return is_verified(&p, c, bpf_ktime_get_coarse_ns()) ? XDP_PASS : XDP_DROP;
 }

@@ -29,7 +29,7 @@ fn main() {
 
     make_verdicts(&bpf, &out);
     let clang = clang();
-    for object in ["gate", "admit", "watch"] {
+    for object in ["gate", "admit", "watch", "bench"] {
         make_skeleton(&bpf, &out, &clang, object);
     }
 }

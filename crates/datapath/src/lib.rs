@@ -21,6 +21,7 @@
 //! ```
 
 pub mod abi;
+pub mod bench;
 pub mod kernel;
 pub mod keys;
 pub mod maps;

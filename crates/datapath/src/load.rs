@@ -29,6 +29,9 @@ mod skeletons {
     pub(super) mod watch {
         include!(concat!(env!("OUT_DIR"), "/watch.skel.rs"));
     }
+    pub(super) mod bench {
+        include!(concat!(env!("OUT_DIR"), "/bench.skel.rs"));
+    }
 }
 
 /// Where an object gets the shared maps from.
@@ -53,6 +56,28 @@ fn offer_bits(settings: &Settings) -> u32 {
     u32::from(o.timestamps) | u32::from(o.sack) << 1 | u32::from(o.window_scale) << 2 | u32::from(o.ecn) << 3
 }
 
+/// Fills in the read-only globals: a macro, since those of each skeleton are a type of their own.
+macro_rules! set_globals {
+    ($open:ident, $settings:ident, $netns_cookie:expr) => {
+        if let Some(globals) = $open.maps.rodata_data.as_deref_mut() {
+            globals.observe = u32::from($settings.observe);
+            globals.linger_ticks = $settings.linger_ticks;
+            globals.mss4 = $settings.mss4;
+            globals.mss6 = $settings.mss6;
+            globals.receive_wscale = $settings.receive_wscale;
+            globals.ttl = $settings.ttl;
+            globals.hop_limit = $settings.hop_limit;
+            globals.offers = offer_bits($settings);
+            globals.verified_rate = $settings.rate_tokens();
+            globals.verified_burst = $settings.burst_tokens();
+            globals.verified_ticks = $settings.verified_ticks;
+            globals.verified6_mask = $settings.mask6();
+            globals.answer_bound = $settings.answer_bound;
+            globals.netns_cookie = $netns_cookie;
+        }
+    };
+}
+
 /// One function for each object, since each skeleton is a type of its own.
 macro_rules! object {
     ($name:ident, $builder:ident) => {
@@ -60,22 +85,7 @@ macro_rules! object {
             let (loaded, log) = messages::catch(|| {
                 let mut storage = MaybeUninit::<OpenObject>::uninit();
                 let mut open = skeletons::$name::$builder::default().open(&mut storage)?;
-                if let Some(globals) = open.maps.rodata_data.as_deref_mut() {
-                    globals.observe = u32::from(settings.observe);
-                    globals.linger_ticks = settings.linger_ticks;
-                    globals.mss4 = settings.mss4;
-                    globals.mss6 = settings.mss6;
-                    globals.receive_wscale = settings.receive_wscale;
-                    globals.ttl = settings.ttl;
-                    globals.hop_limit = settings.hop_limit;
-                    globals.offers = offer_bits(settings);
-                    globals.verified_rate = settings.rate_tokens();
-                    globals.verified_burst = settings.burst_tokens();
-                    globals.verified_ticks = settings.verified_ticks;
-                    globals.verified6_mask = settings.mask6();
-                    globals.answer_bound = settings.answer_bound;
-                    globals.netns_cookie = netns_cookie;
-                }
+                set_globals!(open, settings, netns_cookie);
                 for mut map in open.open_object_mut().maps_mut() {
                     share_map(&mut map, share)?;
                 }
@@ -94,6 +104,46 @@ macro_rules! object {
 object!(gate, GateSkelBuilder);
 object!(admit, AdmitSkelBuilder);
 object!(watch, WatchSkelBuilder);
+
+/// The benchmark's programs with maps of their own.
+pub(crate) struct LoadedBench {
+    pub gate: OwnedFd,
+    pub drop: OwnedFd,
+    pub swap: OwnedFd,
+    pub table: OwnedFd,
+    pub verified: OwnedFd,
+    pub maps: Maps,
+}
+
+pub(crate) fn bench(settings: &Settings, capacity: Capacity) -> Result<LoadedBench, Error> {
+    let (loaded, log) = messages::catch(|| {
+        let mut storage = MaybeUninit::<OpenObject>::uninit();
+        let mut open = skeletons::bench::BenchSkelBuilder::default().open(&mut storage)?;
+        set_globals!(open, settings, 0);
+        // It comes with gate's source, and bench_gate is the same.
+        open.progs.gate.set_autoload(false);
+        for mut map in open.open_object_mut().maps_mut() {
+            share_map(&mut map, &Share::Fresh(capacity))?;
+        }
+        let skeleton = open.load()?;
+        let fd = |program: &libbpf_rs::ProgramMut<'_>| program.as_fd().try_clone_to_owned();
+        let programs = &skeleton.progs;
+        Ok((
+            fd(&programs.bench_gate)?,
+            fd(&programs.bench_drop)?,
+            fd(&programs.bench_swap)?,
+            fd(&programs.bench_table)?,
+            fd(&programs.bench_verified)?,
+            Maps::of_object(skeleton.object()),
+        ))
+    });
+    match loaded {
+        Ok((gate, drop, swap, table, verified, maps)) => {
+            Ok(LoadedBench { gate, drop, swap, table, verified, maps: maps? })
+        }
+        Err(source) => Err(Error::Load { program: "bench", log, source }),
+    }
+}
 
 /// Before loading: tells libbpf where this map comes from. Maps of one object alone (its globals) stay its own.
 fn share_map(map: &mut OpenMapMut<'_>, share: &Share<'_>) -> libbpf_rs::Result<()> {
