@@ -15,7 +15,7 @@ use crate::{Error, Netns, Result, run};
 #[derive(Debug)]
 pub struct Postfix {
     _process: Process,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Postfix {
@@ -47,7 +47,12 @@ impl Postfix {
         let mut process = Process::start(command, &log)?;
         let ports: Vec<_> = addresses.iter().map(SocketAddr::port).collect();
         process.listens(namespace, &ports, &log)?;
-        Ok(Self { _process: process, _folder: folder })
+        Ok(Self { _process: process, folder })
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("mail.log")).unwrap_or_default()
     }
 }
 
@@ -67,9 +72,9 @@ fn main_cf(folder: &str, backlog: u32) -> String {
     format!(
         "compatibility_level = 3.6\nqueue_directory = {folder}/spool\ndata_directory = {folder}/data\n\
          maillog_file_prefixes = {folder}\nmaillog_file = {folder}/mail.log\nmyhostname = lab.example\nmydestination =\n\
-         mynetworks =\ninet_interfaces = all\ninet_protocols = all\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n\
+         mynetworks = 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 [2001:db8::]/32\ninet_interfaces = all\ninet_protocols = all\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n\
          default_transport = discard:\nrelay_transport = discard:\nlocal_transport = discard:\n\
-         smtpd_relay_restrictions = permit\nsmtpd_recipient_restrictions = permit\nsmtpd_peername_lookup = no\n\
+         smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\nsmtpd_peername_lookup = no\n\
          smtpd_client_connection_count_limit = 0\nsmtpd_client_connection_rate_limit = 0\ndisable_dns_lookups = yes\n\
          smtputf8_enable = no\ndefault_process_limit = {backlog}\n"
     )
