@@ -114,7 +114,7 @@ impl Error {
                 Some("a newer sekisho is protecting this host: use that one, or run its `sekisho off` first".into())
             }
             Self::Abi { .. } => Some("run `sekisho off` and then `sekisho run`".into()),
-            Self::Attach { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => Some(
+            Self::Attach { source, .. } if matches!(source.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => Some(
                 "another XDP program is already there: `ip link show` names it; remove it with `ip link set dev IF xdp off`, \
                  or leave this interface to it"
                     .into(),
