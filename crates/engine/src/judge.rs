@@ -89,6 +89,10 @@ pub struct HostFacts {
     pub syncookies: Option<u8>,
     /// `net.netfilter.nf_conntrack_tcp_loose`; `None` without connection tracking.
     pub conntrack_loose: Option<u8>,
+    /// `net.netfilter.nf_conntrack_tcp_be_liberal`; `None` without connection tracking.
+    pub conntrack_be_liberal: Option<u8>,
+    /// Whether `admit` can enter the connections that it makes into connection tracking (Linux 6.1).
+    pub conntrack_entries: bool,
     /// Whether IPv6 is switched off.
     pub ipv6_off: bool,
     /// Firewall rules that stand in the way.
@@ -109,6 +113,9 @@ pub struct HostFacts {
 pub const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 /// The sysctl that lets connection tracking take up a connection whose SYN it has not seen.
 pub const CONNTRACK_LOOSE: &str = "net.netfilter.nf_conntrack_tcp_loose";
+
+/// The sysctl that lets a connection's segments be outside the window that connection tracking believes in.
+pub const CONNTRACK_BE_LIBERAL: &str = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
 /// Everything that is found, the gravest first.
 pub fn judge(facts: &HostFacts) -> Vec<Finding> {
@@ -149,36 +156,62 @@ fn syncookies(facts: &HostFacts) -> Option<Finding> {
     })
 }
 
-fn conntrack(facts: &HostFacts) -> Vec<Finding> {
-    let rules = |drops| facts.rules.iter().find(move |rule| rule.drops == drops);
-    let mut findings = Vec::new();
-    if let Some(rule) = rules(Drops::NewWithoutSyn) {
-        findings.push(Finding {
-            id: "firewall-new-without-syn",
-            severity: Severity::Problem,
-            what: format!("a firewall rule ({}) drops new connections without SYN: {}", rule.listed_by, rule.text),
-            why: "gate answers the SYN before the firewall sees it, so a proven client's ACK is the first that connection tracking \
-                  meets, and this rule drops it"
-                .into(),
-            todo: "remove the rule, which gate makes needless: while a service is armed, segments that belong to no connection are \
-                   dropped earlier and cheaper"
-                .into(),
-            mend: None,
-        });
+/// The rule that drops the ACK of a proven client, if there is one.
+fn rule_in_the_way(facts: &HostFacts) -> Option<&Rule> {
+    let matters = |rule: &&Rule| match rule.drops {
+        Drops::NewWithoutSyn => true,
+        // Connection tracking that is loose takes the ACK for a new connection, not for an invalid one.
+        Drops::Invalid => facts.conntrack_loose == Some(0),
+    };
+    facts.rules.iter().find(matters)
+}
+
+/// Whether `admit` has to enter connections into connection tracking.
+pub fn wants_conntrack_entries(facts: &HostFacts) -> bool {
+    facts.conntrack_entries && rule_in_the_way(facts).is_some()
+}
+
+fn conntrack(facts: &HostFacts) -> Option<Finding> {
+    let rule = rule_in_the_way(facts)?;
+    let (id, what, todo, mend) = match rule.drops {
+        Drops::NewWithoutSyn => (
+            "firewall-new-without-syn",
+            format!("a firewall rule ({}) drops new connections without SYN: {}", rule.listed_by, rule.text),
+            "remove the rule, which gate makes needless: while a service is armed, segments that belong to no connection are \
+             dropped earlier and cheaper"
+                .to_owned(),
+            None,
+        ),
+        Drops::Invalid => (
+            "firewall-invalid",
+            format!("{CONNTRACK_LOOSE} is 0 and a firewall rule ({}) drops what is invalid: {}", rule.listed_by, rule.text),
+            format!("sysctl -w {CONNTRACK_LOOSE}=1 (the kernel's default)"),
+            Some(Step::Sysctl { key: CONNTRACK_LOOSE.into(), from: "0".into(), to: "1".into() }),
+        ),
+    };
+    let why = "gate answers the SYN before the firewall sees it, so a proven client's ACK is the first that connection tracking meets";
+    Some(if facts.conntrack_entries {
+        entered(facts, id, what, why)
+    } else {
+        let why = format!("{why}, and this rule drops it");
+        Finding { id, severity: Severity::Problem, what, why, todo, mend }
+    })
+}
+
+/// The rule stays, since `admit` makes the entry that the handshake would have made. What that entry cannot know is the window scale, so
+/// connection tracking must not judge by the window.
+fn entered(facts: &HostFacts, id: &'static str, what: String, why: &str) -> Finding {
+    let strict = facts.conntrack_be_liberal.filter(|liberal| *liberal == 0);
+    Finding {
+        id,
+        severity: if strict.is_some() { Severity::Warning } else { Severity::Note },
+        what,
+        why: format!(
+            "{why}; so admit enters each connection that it makes into connection tracking, and the rule does no harm"
+        ),
+        todo: strict.map(|_| format!("sysctl -w {CONNTRACK_BE_LIBERAL}=1")).unwrap_or_default(),
+        mend: strict.map(|_| Step::Sysctl { key: CONNTRACK_BE_LIBERAL.into(), from: "0".into(), to: "1".into() }),
     }
-    if let (Some(rule), Some(0)) = (rules(Drops::Invalid), facts.conntrack_loose) {
-        findings.push(Finding {
-            id: "firewall-invalid",
-            severity: Severity::Problem,
-            what: format!("{CONNTRACK_LOOSE} is 0 and a rule ({}) drops what is invalid: {}", rule.listed_by, rule.text),
-            why: "gate answers the SYN before the firewall sees it, so a proven client's ACK is the first that connection tracking \
-                  meets, and it is then invalid"
-                .into(),
-            todo: format!("sysctl -w {CONNTRACK_LOOSE}=1 (the kernel's default)"),
-            mend: Some(Step::Sysctl { key: CONNTRACK_LOOSE.into(), from: "0".into(), to: "1".into() }),
-        });
-    }
-    findings
 }
 
 fn nat(facts: &HostFacts) -> Option<Finding> {
@@ -222,6 +255,7 @@ fn interface_findings(interface: &InterfaceFacts) -> Vec<Finding> {
         return vec![absent(&interface.name)];
     };
     let checks = [
+        no_ethernet(interface, link),
         down(interface, link),
         other_program(interface, link),
         rx_vlan(interface),
@@ -241,6 +275,17 @@ fn absent(name: &str) -> Finding {
         todo: "if it was renamed, name it in `interface` or with --interface; `ip link` lists them".into(),
         mend: None,
     }
+}
+
+fn no_ethernet(interface: &InterfaceFacts, link: &Link) -> Option<Finding> {
+    (!link.ethernet).then(|| Finding {
+        id: "no-ethernet",
+        severity: Severity::Problem,
+        what: format!("{} has no Ethernet header (it is a tunnel or the like)", interface.name),
+        why: "gate reads packets from their Ethernet header on, so it cannot protect this interface".into(),
+        todo: "name the interface below it, through which the floods arrive".into(),
+        mend: None,
+    })
 }
 
 fn down(interface: &InterfaceFacts, link: &Link) -> Option<Finding> {
@@ -305,7 +350,9 @@ const NATIVE_MTU_MAX: u32 = 3498;
 fn generic(interface: &InterfaceFacts, link: &Link) -> Option<Finding> {
     let Attachment::Generic(reason) = &interface.attachment else { return None };
     let name = &interface.name;
-    let todo = if link.mtu > NATIVE_MTU_MAX {
+    let todo = if link.kind.as_deref() == Some("veth") {
+        String::new()
+    } else if link.mtu > NATIVE_MTU_MAX {
         format!("its MTU is {}; most drivers want at most {NATIVE_MTU_MAX}: ip link set dev {name} mtu 1500", link.mtu)
     } else if reason.contains("queue") || reason.contains("ring") {
         format!(
@@ -333,7 +380,7 @@ fn answers_lost(interface: &InterfaceFacts) -> Option<Finding> {
         what: format!("{} lost every one of {lost} answers: its driver has no queue to send them from", interface.name),
         why: "a client that gets no answer cannot prove anything; the daemon goes over to generic mode by itself"
             .into(),
-        todo: "for native mode on a veth its other end needs GRO or an XDP program (ethtool -K PEER gro on)".into(),
+        todo: "`ethtool -S` has its counters; `ethtool -l` and `-L` show and set its queues".into(),
         mend: None,
     })
 }
@@ -372,6 +419,7 @@ mod tests {
                 up: true,
                 mtu: 1500,
                 below: None,
+                below_namespace: None,
                 ethernet: true,
                 xdp_program: None,
             }),
@@ -424,6 +472,26 @@ mod tests {
         let findings = judge(&HostFacts { rules: vec![rule], ..healthy() });
         assert_eq!(findings[0].id, "firewall-new-without-syn");
         assert!(findings[0].what.contains("-A INPUT ! --syn") && !findings[0].todo.is_empty());
+    }
+
+    #[test]
+    fn where_admit_can_enter_connections_a_rule_does_no_harm() {
+        let rule =
+            Rule { drops: Drops::NewWithoutSyn, listed_by: "nft", text: "tcp flags != syn ct state new drop".into() };
+        let strict =
+            HostFacts { rules: vec![rule], conntrack_entries: true, conntrack_be_liberal: Some(0), ..healthy() };
+        assert!(wants_conntrack_entries(&strict) && !wants_conntrack_entries(&healthy()));
+        let finding = &judge(&strict)[0];
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(matches!(&finding.mend, Some(Step::Sysctl { key, .. }) if key == CONNTRACK_BE_LIBERAL));
+        let finding = &judge(&HostFacts { conntrack_be_liberal: Some(1), ..strict.clone() })[0];
+        assert_eq!((finding.severity, finding.mend.is_none()), (Severity::Note, true));
+        assert!(!wants_conntrack_entries(&HostFacts { conntrack_entries: false, ..strict }));
+    }
+
+    #[test]
+    fn an_interface_without_ethernet_is_told() {
+        assert_eq!(ids(&with(|interface| interface.link.as_mut().unwrap().ethernet = false)), ["no-ethernet"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sekisho_datapath::{Attached, XdpMode};
 use sekisho_engine::act::Step;
-use sekisho_engine::judge::{Attachment, CONNTRACK_LOOSE, HostFacts, InterfaceFacts, SYNCOOKIES};
+use sekisho_engine::judge::{Attachment, CONNTRACK_BE_LIBERAL, CONNTRACK_LOOSE, HostFacts, InterfaceFacts, SYNCOOKIES};
 use sekisho_engine::observe::links::Link;
 use sekisho_engine::observe::{ethtool, firewall, links, sysctl};
 use sekisho_engine::policy::Policy;
@@ -18,12 +18,15 @@ pub fn facts(
     missing: Option<String>,
 ) -> HostFacts {
     let links = links::links().unwrap_or_default();
+    let rules = firewall::rules();
     HostFacts {
         syncookies: sysctl::number(SYNCOOKIES),
         conntrack_loose: sysctl::number(CONNTRACK_LOOSE),
         ipv6_off: !Path::new("/proc/sys/net/ipv6").exists()
             || sysctl::number("net.ipv6.conf.all.disable_ipv6") == Some(1u8),
-        rules: firewall::rules(),
+        conntrack_be_liberal: sysctl::number(CONNTRACK_BE_LIBERAL),
+        conntrack_entries: !rules.is_empty() && firewall::conntrack_entries(),
+        rules,
         nat: firewall::nat(),
         completion: policy.completion,
         own_cookie_missing: missing,

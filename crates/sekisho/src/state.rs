@@ -1,10 +1,11 @@
 //! What the daemon writes down for `sekisho status`, which works without it too: a small file in the network namespace's folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sekisho_datapath::Pins;
+use sekisho_datapath::{Attached, Pins, XdpMode};
 use sekisho_engine::act;
 use sekisho_engine::policy::Policy;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub struct State {
     pub completion_reason: String,
     /// The interfaces that were asked for; empty: that of the default route.
     pub interfaces: Vec<String>,
+    /// Why the daemon chose generic mode, for the interfaces (by number) where it did so before any driver was asked.
+    pub generic: BTreeMap<u32, String>,
     /// The configuration in force, as text: the file may have been edited since.
     pub config: String,
 }
@@ -31,6 +34,15 @@ impl State {
     /// Writes it down.
     pub fn write(&self, pins: &Pins) -> io::Result<()> {
         act::replace(&file(pins), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Puts the daemon's reasons in the place of "it was asked for".
+    pub fn explain(&self, attached: &mut [Attached]) {
+        for on in attached.iter_mut().filter(|on| on.mode == XdpMode::Generic) {
+            if let Some(reason) = self.generic.get(&on.index) {
+                on.native_refused = Some(reason.clone());
+            }
+        }
     }
 
     /// The policy in force.

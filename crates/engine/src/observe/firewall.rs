@@ -17,6 +17,9 @@ use super::netlink::{self, Message, attribute, text};
 
 const NFT_MSG_NEWCHAIN: u16 = 10 << 8 | 3;
 const NFT_MSG_GETCHAIN: u16 = 10 << 8 | 4;
+const NFT_MSG_NEWGEN: u16 = 10 << 8 | 15;
+const NFT_MSG_GETGEN: u16 = 10 << 8 | 16;
+const NFTA_GEN_ID: u16 = 1;
 const NFTA_CHAIN_TABLE: u16 = 1;
 const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_CHAIN_TYPE: u16 = 7;
@@ -50,6 +53,27 @@ pub fn nat() -> Vec<String> {
         }
     }
     found
+}
+
+/// A number that changes with every change of nftables' rules: cheap to ask, so that [`rules`] need not be. `None` without nftables.
+/// Rules of the older iptables (iptables-legacy) do not show in it.
+pub fn generation() -> Option<u32> {
+    if !nf_tables_loaded() {
+        return None;
+    }
+    let id = |message: Message<'_>| {
+        let attributes = message.payload.get(4..).filter(|_| message.kind == NFT_MSG_NEWGEN)?;
+        Some(u32::from_be_bytes(attribute(attributes, NFTA_GEN_ID)?.try_into().ok()?))
+    };
+    netlink::ask(netlink::NETFILTER, NFT_MSG_GETGEN, &[0; 4], id).ok().flatten()
+}
+
+/// Whether the kernel has the functions by which `admit` enters connections into connection tracking (Linux 6.1). They are in the
+/// module nf_conntrack, which is loaded where a stateful rule is.
+pub fn conntrack_entries() -> bool {
+    // The last of them to come. A symbol's line: address, kind, name, module.
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    symbols.lines().any(|line| line.split_whitespace().nth(2) == Some("bpf_ct_set_status"))
 }
 
 /// The rules that drop what `admit` completes.
@@ -221,6 +245,11 @@ mod tests {
         assert_eq!(iptables("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"), None);
         assert_eq!(iptables("-A INPUT -j DROP"), None);
         assert_eq!(iptables(":INPUT DROP [0:0]"), None);
+    }
+
+    #[test]
+    fn the_generation_can_be_asked_again() {
+        assert_eq!(generation().is_some(), generation().is_some());
     }
 
     #[test]

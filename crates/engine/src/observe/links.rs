@@ -11,7 +11,9 @@ const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_XDP: u16 = 43;
+const IFLA_TARGET_NETNSID: u16 = 46;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
 /// `struct ifinfomsg`.
@@ -30,9 +32,11 @@ pub struct Link {
     pub up: bool,
     /// Largest packet in bytes, without the Ethernet header.
     pub mtu: u32,
-    /// For a VLAN and the like: the interface below it.
+    /// For a VLAN and the like: the interface below it; for a veth: its other end.
     pub below: Option<u32>,
-    /// Whether it has an Ethernet header (ARPHRD_ETHER).
+    /// The id of the network namespace that `below` is in, if it is another one.
+    pub below_namespace: Option<i32>,
+    /// Whether its packets begin with an Ethernet header: real and virtual Ethernet, and loopback.
     pub ethernet: bool,
     /// The id of an XDP program attached to it.
     pub xdp_program: Option<u32>,
@@ -44,6 +48,20 @@ pub struct Link {
 /// When netlink refuses.
 pub fn links() -> io::Result<Vec<Link>> {
     netlink::collect(netlink::ROUTE, RTM_GETLINK, &[0; IFINFOMSG], parse)
+}
+
+/// Whether the other end of a veth runs an XDP program, so that answers sent in native mode arrive there: the driver tells
+/// the other end of them only then (`veth_xdp_flush`, drivers/net/veth.c). `None` if the other end cannot be looked at.
+pub fn other_end_has_xdp(link: &Link) -> Option<bool> {
+    let mut request = vec![0; IFINFOMSG];
+    request[4..8].copy_from_slice(&link.below?.to_ne_bytes());
+    if let Some(namespace) = link.below_namespace {
+        request.extend_from_slice(&8u16.to_ne_bytes());
+        request.extend_from_slice(&IFLA_TARGET_NETNSID.to_ne_bytes());
+        request.extend_from_slice(&namespace.to_ne_bytes());
+    }
+    let other = netlink::ask(netlink::ROUTE, RTM_GETLINK, &request, parse).ok().flatten()?;
+    Some(other.xdp_program.is_some())
 }
 
 /// Reads one RTM_NEWLINK.
@@ -62,7 +80,8 @@ pub fn parse(message: Message<'_>) -> Option<Link> {
         up: u32_at(bytes, 8)? & (libc::IFF_UP as u32) != 0,
         mtu: number(IFLA_MTU)?,
         below: number(IFLA_LINK).filter(|index| *index != 0),
-        ethernet: netlink::u16_at(bytes, 2)? == libc::ARPHRD_ETHER,
+        below_namespace: number(IFLA_LINK_NETNSID).map(|id| id as i32),
+        ethernet: matches!(netlink::u16_at(bytes, 2)?, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK),
         xdp_program: attribute(rest, IFLA_XDP).and_then(attached_program),
     })
 }
@@ -84,7 +103,7 @@ mod tests {
     fn loopback_is_found_with_its_facts() {
         let lo = links().unwrap().into_iter().find(|link| link.name == "lo").unwrap();
         assert_eq!(lo.index, 1);
-        assert!(lo.mtu >= 1500 && !lo.ethernet && lo.below.is_none());
+        assert!(lo.mtu >= 1500 && lo.ethernet && lo.below.is_none());
     }
 
     #[test]

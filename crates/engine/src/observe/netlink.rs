@@ -89,7 +89,7 @@ pub fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
 pub fn dump(protocol: i32, kind: u16, request: &[u8], mut visit: impl FnMut(bool, Message<'_>)) -> io::Result<()> {
     for attempt in 1..=TRIES_MAX {
         let socket = open(protocol)?;
-        send(&socket, kind, request)?;
+        send(&socket, kind, NLM_F_DUMP, request)?;
         let mut first = true;
         let changed = receive(&socket, |message| visit(std::mem::take(&mut first), message))?;
         if !changed || attempt == TRIES_MAX {
@@ -119,6 +119,28 @@ pub fn collect<T>(
     Ok(all)
 }
 
+/// Asks for one thing and gives what `parse` makes of the answer.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn ask<T>(
+    protocol: i32,
+    kind: u16,
+    request: &[u8],
+    parse: impl Fn(Message<'_>) -> Option<T>,
+) -> io::Result<Option<T>> {
+    let socket = open(protocol)?;
+    send(&socket, kind, 0, request)?;
+    let mut buffer = vec![0u8; PIECE_MAX];
+    // SAFETY: the pointer and length describe `buffer`.
+    let length = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    match messages(&buffer[..length]).next() {
+        Some(message) if message.kind == NLMSG_ERROR => error_of(message.payload).map(|()| None),
+        message => Ok(message.and_then(parse)),
+    }
+}
+
 fn open(protocol: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain numbers.
     let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
@@ -141,11 +163,11 @@ fn open(protocol: i32) -> io::Result<OwnedFd> {
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
 }
 
-fn send(socket: &OwnedFd, kind: u16, request: &[u8]) -> io::Result<()> {
+fn send(socket: &OwnedFd, kind: u16, flags: u16, request: &[u8]) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(HEADER + request.len());
     bytes.extend_from_slice(&((HEADER + request.len()) as u32).to_ne_bytes());
     bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    bytes.extend_from_slice(&(NLM_F_REQUEST | flags).to_ne_bytes());
     bytes.extend_from_slice(&[0; 8]);
     bytes.extend_from_slice(request);
     // SAFETY: the pointer and length describe `bytes`.

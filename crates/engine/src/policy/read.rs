@@ -139,7 +139,7 @@ fn verified(reader: &mut Reader<'_>, table: &DeTable<'_>, verified: &mut Verifie
         match key.get_ref().as_ref() {
             "capacity4" => reader.integer(key, value, 1..=1 << 26, &mut verified.capacity4),
             "capacity6" => reader.integer(key, value, 1..=1 << 26, &mut verified.capacity6),
-            "expiry" => reader.duration(key, value, 60..=30 * 86400, &mut verified.expiry),
+            "expiry" => reader.duration(key, value, 1..=30 * 86400, &mut verified.expiry),
             "rate" => reader.integer(key, value, 1..=100_000, &mut verified.rate),
             "burst" => reader.integer(key, value, 1..=100_000, &mut verified.burst),
             "prefix6" => reader.integer(key, value, 16..=64, &mut verified.prefix6),

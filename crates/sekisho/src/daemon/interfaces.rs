@@ -1,7 +1,7 @@
 //! The interfaces that are protected, and what happens to them: they come, go, are renamed, go down, change their MTU, or turn
 //! out to be unable to send answers in native mode.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use sekisho_datapath::{Attached, Error, Interface, Loaded, XdpMode, XdpWish};
@@ -12,6 +12,7 @@ use sekisho_engine::policy::Policy;
 use tracing::{error, info, warn};
 
 use super::settings::mss;
+use crate::failure::Failure;
 
 /// How long after a refusal an interface is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -21,6 +22,10 @@ const RETRY: Duration = Duration::from_secs(10);
 pub struct Guards {
     on: BTreeMap<u32, Guard>,
     refused: BTreeMap<String, Instant>,
+    /// Interfaces (by number) that refused native mode once; they are not asked again.
+    never_native: BTreeSet<u32>,
+    /// Why generic mode was chosen where it was (by number).
+    generic: BTreeMap<u32, String>,
 }
 
 /// One protected interface.
@@ -29,9 +34,33 @@ struct Guard {
     name: String,
     mtu: u32,
     up: bool,
+    veth: bool,
     mode: XdpMode,
     /// The driver's counters when it was attached to.
     answers: Answers,
+}
+
+/// How an interface is to be attached to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wish {
+    /// Native where the driver has it.
+    Best,
+    /// Generic, and why.
+    Generic(&'static str),
+}
+
+/// A veth takes native XDP, but answers sent in it arrive at the other end only if that runs XDP too.
+fn wish(link: &Link) -> Wish {
+    if link.kind.as_deref() != Some("veth") {
+        return Wish::Best;
+    }
+    match links::other_end_has_xdp(link) {
+        Some(true) => Wish::Best,
+        Some(false) => {
+            Wish::Generic("the other end of this veth runs no XDP program, so native answers would not arrive there")
+        }
+        None => Wish::Generic("it cannot be seen whether the other end of this veth runs XDP, as native answers need"),
+    }
 }
 
 /// What the guards need to act.
@@ -62,7 +91,9 @@ impl Guards {
         }
         for name in &names {
             match links.iter().find(|link| link.name == *name) {
-                Some(link) => self.attach(means, link, XdpWish::Best)?,
+                // Told among the findings.
+                Some(link) if !link.ethernet => {}
+                Some(link) => self.attach(means, link, &wish(link))?,
                 None => warn!("there is no interface {name} yet; it is protected as soon as it comes"),
             }
         }
@@ -84,10 +115,16 @@ impl Guards {
             self.look_at(means, link);
         }
         for name in wanted(named) {
-            if let Some(link) = links.iter().find(|link| link.name == name && !self.on.contains_key(&link.index)) {
+            let fits = |link: &&Link| link.name == name && link.ethernet && !self.on.contains_key(&link.index);
+            if let Some(link) = links.iter().find(fits) {
                 self.try_attach(means, link);
             }
         }
+    }
+
+    /// Why generic mode was chosen, by number of interface: for `sekisho status`.
+    pub fn generic(&self) -> &BTreeMap<u32, String> {
+        &self.generic
     }
 
     /// The protected interfaces in words, for systemd's status line.
@@ -101,6 +138,8 @@ impl Guards {
         let here = |index: &u32| links.iter().any(|link| link.index == *index);
         let gone: Vec<u32> = self.on.keys().copied().filter(|index| !here(index)).collect();
         for index in gone {
+            self.generic.remove(&index);
+            self.never_native.remove(&index);
             if let Some(guard) = self.on.remove(&index) {
                 warn!("{} is gone; if it comes back it is protected again", guard.name);
             }
@@ -121,56 +160,90 @@ impl Guards {
             info!("{} is {}", link.name, if link.up { "up again" } else { "down; it stays protected" });
             guard.up = link.up;
         }
-        let (mtu_before, native, before) = (guard.mtu, guard.mode == XdpMode::Native, guard.answers);
-        if mtu_before != link.mtu {
+        let guard = guard.clone();
+        let native = guard.mode == XdpMode::Native;
+        if guard.mtu != link.mtu {
             info!("the MTU of {} is now {}: answers carry another MSS", link.name, link.mtu);
-            self.attach_or_tell(means, link, XdpWish::Best);
-        } else if native && ethtool::answers(&link.name).is_some_and(|now| no_answer_gets_out(before, now)) {
-            self.go_generic(means, link);
+            self.attach_or_tell(means, link, &wish(link));
+        } else if native && ethtool::answers(&link.name).is_some_and(|now| no_answer_gets_out(guard.answers, now)) {
+            let why = "its driver has no queue to send native answers from";
+            self.never_native.insert(link.index);
+            self.go_generic(means, link, why);
+        } else if guard.veth {
+            self.look_at_other_end(means, link, native);
         }
     }
 
-    /// A veth whose other end polls without NAPI takes native XDP, but has nowhere to send answers. Nothing tells so before.
-    fn go_generic(&mut self, means: Means<'_>, link: &Link) {
-        warn!(
-            "{} cannot send answers in native mode (its driver has no queue for them): going over to generic mode",
-            link.name
-        );
-        if let Err(error) = means.loaded.datapath().detach(link.index) {
-            error!("{} cannot be detached from: {error}", link.name);
-            return;
+    /// The other end of a veth may begin or cease to run XDP.
+    fn look_at_other_end(&mut self, means: Means<'_>, link: &Link, native: bool) {
+        match (wish(link), native) {
+            (Wish::Generic(why), true) => self.go_generic(means, link, why),
+            (Wish::Best, false) if !self.never_native.contains(&link.index) => self.go_native(means, link),
+            _ => {}
         }
-        self.attach_or_tell(means, link, XdpWish::Generic);
+    }
+
+    fn go_generic(&mut self, means: Means<'_>, link: &Link, why: &'static str) {
+        warn!("{}: going over to generic mode: {why}", link.name);
+        self.attach_or_tell(means, link, &Wish::Generic(why));
+    }
+
+    fn go_native(&mut self, means: Means<'_>, link: &Link) {
+        info!("{}: going over to native mode, since its other end runs XDP now", link.name);
+        if let Err(error) = self.attach_as(means, link, XdpWish::Native, None) {
+            warn!("{} stays in generic mode: {error}", link.name);
+            self.never_native.insert(link.index);
+            self.attach_or_tell(means, link, &Wish::Best);
+        }
     }
 
     fn try_attach(&mut self, means: Means<'_>, link: &Link) {
-        if self.refused.get(&link.name).is_some_and(|at| at.elapsed() < RETRY) {
-            return;
+        if self.refused.get(&link.name).is_none_or(|at| at.elapsed() >= RETRY) {
+            self.attach_or_tell(means, link, &wish(link));
         }
-        self.attach_or_tell(means, link, XdpWish::Best);
     }
 
-    fn attach_or_tell(&mut self, means: Means<'_>, link: &Link, wish: XdpWish) {
+    fn attach_or_tell(&mut self, means: Means<'_>, link: &Link, wish: &Wish) {
         if let Err(error) = self.attach(means, link, wish) {
+            self.on.remove(&link.index);
             // Told once; it is tried again in silence.
             if self.refused.insert(link.name.clone(), Instant::now()).is_none() {
-                let failure = crate::failure::Failure::from(error);
-                error!("{} is not protected: {failure}", link.name);
+                error!("{} is not protected: {}", link.name, Failure::from(error));
             }
         }
     }
 
-    fn attach(&mut self, means: Means<'_>, link: &Link, wish: XdpWish) -> Result<(), Error> {
+    fn attach(&mut self, means: Means<'_>, link: &Link, wish: &Wish) -> Result<(), Error> {
+        match wish {
+            Wish::Best => self.attach_as(means, link, XdpWish::Best, None),
+            Wish::Generic(why) => self.attach_as(means, link, XdpWish::Generic, Some(why)),
+        }
+    }
+
+    fn attach_as(&mut self, means: Means<'_>, link: &Link, wish: XdpWish, why: Option<&str>) -> Result<(), Error> {
         let (mss4, mss6) = mss(means.policy, link.mtu);
         let interface =
             Interface { index: link.index, name: link.name.clone(), mss4: Some(mss4), mss6: Some(mss6), wish };
-        let attached = means.loaded.attach(&interface)?;
+        let mut attached = means.loaded.attach(&interface)?;
         self.refused.remove(&link.name);
-        if !self.on.contains_key(&link.index) {
+        match why {
+            Some(why) => {
+                self.generic.insert(link.index, why.to_owned());
+                attached.native_refused = Some(why.to_owned());
+            }
+            None => drop(self.generic.remove(&link.index)),
+        }
+        if self.on.get(&link.index).is_none_or(|before| before.mode != attached.mode) {
             tell(&attached);
         }
-        let answers = ethtool::answers(&link.name).unwrap_or_default();
-        let guard = Guard { name: link.name.clone(), mtu: link.mtu, up: link.up, mode: attached.mode, answers };
+        let guard = Guard {
+            name: link.name.clone(),
+            mtu: link.mtu,
+            up: link.up,
+            veth: link.kind.as_deref() == Some("veth"),
+            mode: attached.mode,
+            answers: ethtool::answers(&link.name).unwrap_or_default(),
+        };
         self.on.insert(link.index, guard);
         Ok(())
     }

@@ -50,7 +50,14 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let pins = Pins::here()?;
     pins.make_folder()?;
     let lock = take_lock(&pins)?;
-    let mut daemon = Daemon::start(args.clone(), config, pins, lock)?;
+    let anew = !pins.exist();
+    let started = Daemon::start(args.clone(), config, pins.clone(), lock);
+    // A start that failed leaves the host as it was found, but never takes away what an earlier run left.
+    let mut daemon = started.inspect_err(|_| {
+        if anew {
+            take_back(&pins)
+        }
+    })?;
     daemon.serve(&signals);
     Ok(())
 }
@@ -104,6 +111,10 @@ struct Daemon {
     status_line: String,
     slow_at: Instant,
     saved_at: Instant,
+    /// Of nftables' rules, when they were last looked at.
+    generation: Option<u32>,
+    /// What was told already.
+    told: Vec<Finding>,
 }
 
 impl Daemon {
@@ -114,7 +125,6 @@ impl Daemon {
         let settings = settings::settings(policy, first.as_deref());
         let loaded = Datapath::load(&pins, &settings, settings::capacity(policy))?;
         let lock = keep_folder(&pins, lock, &mends)?;
-        let adopted = loaded.is_adopted();
         let decision = decide(policy, &loaded)?;
         let learning = Learning::resume(&pins, loaded.datapath().maps());
         let now = Instant::now();
@@ -132,16 +142,12 @@ impl Daemon {
             status_line: String::new(),
             slow_at: now,
             saved_at: now,
+            generation: None,
+            told: Vec::new(),
             config,
         };
-        match daemon.bring_up() {
-            Ok(()) => Ok(daemon),
-            Err(failure) if adopted => Err(failure),
-            Err(failure) => {
-                daemon.take_back();
-                Err(failure)
-            }
-        }
+        daemon.bring_up()?;
+        Ok(daemon)
     }
 
     /// From loaded to protecting. Ports and completion are set before anything is attached, so no packet meets another policy.
@@ -183,12 +189,17 @@ impl Daemon {
     fn tick(&mut self) {
         self.rotate_keys();
         let means = Means { loaded: &self.loaded, policy: &self.config.policy };
+        let before = self.guards.generic().clone();
         self.guards.look(means, &self.config.policy.interfaces);
+        if *self.guards.generic() != before {
+            self.write_state();
+        }
         self.tell_armed();
         if self.slow_at.elapsed() >= SLOW {
             self.slow_at = Instant::now();
             self.apply_ports();
             self.look_for_nat();
+            self.look_at_firewall();
         }
         if self.saved_at.elapsed() >= SAVE {
             self.saved_at = Instant::now();
@@ -206,16 +217,41 @@ impl Daemon {
         let attached = self.loaded.datapath().interfaces();
         let missing = self.loaded.support().own_cookie_missing.clone();
         let facts = host::facts(&self.config.policy, &names, &attached, &[], missing);
-        for finding in judge::judge(&facts) {
-            let mend = finding.mend.clone().filter(|_| self.config.policy.mode == Mode::Guard);
-            match mend.map(|step| (step.describe(), self.mends.apply(&mut LiveHost, step))) {
-                Some((what, Ok(()))) => info!("{what}: {} (`sekisho off` puts it back)", finding.why),
-                Some((_, Err(error))) => {
-                    tell(&finding);
-                    error!("it could not be put right: {}", Failure::from(error));
-                }
-                None => tell(&finding),
+        self.loaded.datapath().maps().set_conntrack(judge::wants_conntrack_entries(&facts));
+        self.generation = firewall::generation();
+        let findings = judge::judge(&facts);
+        // How an interface is attached to is told when that happens.
+        let new = |finding: &&Finding| finding.id != "generic-xdp" && !self.told.contains(finding);
+        let news: Vec<Finding> = findings.iter().filter(new).cloned().collect();
+        self.told = findings;
+        for finding in news {
+            self.mend_or_tell(finding);
+        }
+    }
+
+    fn mend_or_tell(&mut self, finding: Finding) {
+        let mend = finding.mend.clone().filter(|_| self.config.policy.mode == Mode::Guard);
+        match mend.map(|step| (step.describe(), self.mends.apply(&mut LiveHost, step))) {
+            Some((what, Ok(()))) => info!("{what}: {}: {} (`sekisho off` puts it back)", finding.what, finding.why),
+            Some((_, Err(error))) => {
+                tell(&finding);
+                error!("it could not be put right: {}", Failure::from(error));
             }
+            None => tell(&finding),
+        }
+    }
+
+    /// Rules may come and go while the daemon runs.
+    fn look_at_firewall(&mut self) {
+        if firewall::generation() == self.generation {
+            return;
+        }
+        let maps = self.loaded.datapath().maps();
+        let before = maps.conntrack();
+        self.mend_host();
+        if !before && self.loaded.datapath().maps().conntrack() {
+            // Connection tracking may have been loaded since, and only programs that are loaded after it can enter anything.
+            self.reload();
         }
     }
 
@@ -338,20 +374,20 @@ impl Daemon {
             mode: self.config.policy.mode.word().to_owned(),
             completion_reason: self.decision.reason.clone(),
             interfaces: self.config.policy.interfaces.clone(),
+            generic: self.guards.generic().clone(),
             config: self.config.text.clone(),
         };
         if let Err(error) = state.write(&self.pins) {
             warn!("`sekisho status` will know less: {error}");
         }
     }
+}
 
-    /// After a start that failed: leaves the host as it was found.
-    fn take_back(&mut self) {
-        let undone = self.mends.undo(&mut LiveHost).map(drop).map_err(Failure::from);
-        let removed = Datapath::remove(&self.pins).map(drop).map_err(Failure::from);
-        for failure in [undone, removed].into_iter().filter_map(Result::err) {
-            error!("something is left behind; `sekisho off` tries again: {failure}");
-        }
+fn take_back(pins: &Pins) {
+    let undone = Mends::load(&mends_file(pins)).and_then(|mut mends| mends.undo(&mut LiveHost));
+    let removed = Datapath::remove(pins);
+    for failure in [undone.err().map(Failure::from), removed.err().map(Failure::from)].into_iter().flatten() {
+        error!("something is left behind; `sekisho off` tries again: {failure}");
     }
 }
 

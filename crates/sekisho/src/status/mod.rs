@@ -41,7 +41,10 @@ fn collect() -> Result<StatusReport, Failure> {
     let state = State::read(&pins);
     let policy = state.as_ref().map(State::policy).unwrap_or_default();
     let datapath = Datapath::open(&pins)?;
-    let attached = datapath.as_ref().map(Datapath::interfaces).unwrap_or_default();
+    let mut attached = datapath.as_ref().map(Datapath::interfaces).unwrap_or_default();
+    if let Some(state) = &state {
+        state.explain(&mut attached);
+    }
     let protected = attached.iter().any(|on| on.live);
     let wanted = state.as_ref().map(|state| state.interfaces.clone()).unwrap_or_default();
     let mends = Mends::load(&mends_file(&pins))?;
