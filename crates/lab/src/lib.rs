@@ -5,7 +5,7 @@
 //! - [`netns`] makes a namespace that removes itself and runs closures and commands in it.
 //! - [`topology`] joins server, clients and attacker the way a real host sees them: over one link.
 //! - [`flood`] sends a bounded spoofed flood over that link, and refuses to do so anywhere else.
-//! - [`clients`] are the legitimate visitors, [`bots`] the hosts that connect and then keep silent.
+//! - [`clients`] are the legitimate visitors, [`bots`] the hosts that connect and then keep silent, [`stack`] clients of other systems.
 //! - [`servers`] are nginx, OpenSSH and Postfix with configurations of their own, and a tiny server for unit tests.
 //! - [`middle`] puts nftables rules in the way: lost ACKs, NAT routers, SYNPROXY.
 //! - [`counters`] reads what the kernel counted.
@@ -35,6 +35,7 @@ pub mod netns;
 pub mod run;
 pub mod servers;
 mod sink;
+pub mod stack;
 pub mod topology;
 pub mod wait;
 
