@@ -180,9 +180,10 @@ mod tests {
             .arg(folder.join("abi.c"))
             .status()
             .expect("a C compiler");
-        assert!(compiled.success());
-        let output = Command::new(&program).output().unwrap().stdout;
+        let output = Command::new(&program).output();
         std::fs::remove_dir_all(&folder).unwrap();
+        assert!(compiled.success());
+        let output = output.unwrap().stdout;
         String::from_utf8(output).unwrap().lines().map(|line| line.parse().unwrap()).collect()
     }
 

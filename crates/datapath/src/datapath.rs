@@ -37,8 +37,10 @@ impl Datapath {
     /// What is pinned now, without loading anything; none if nothing is.
     ///
     /// # Errors
-    /// [`Error::Abi`] if another version made it; [`Error::Map`] if its maps cannot be opened.
+    /// [`Error::File`] if this process may not look; [`Error::Abi`] if another version made it; [`Error::Map`] if its maps cannot be
+    /// opened.
     pub fn open(pins: &Pins) -> Result<Option<Self>, Error> {
+        pins.look()?;
         match pins.abi() {
             None => Ok(None),
             Some(ABI_VERSION) => {
@@ -85,8 +87,10 @@ impl Datapath {
     /// False: there was nothing.
     ///
     /// # Errors
-    /// [`Error::Pin`] if something could not be removed; the rest is removed all the same.
+    /// [`Error::File`] if this process may not look; [`Error::Pin`] if something could not be removed: the rest is removed all the
+    /// same.
     pub fn remove(pins: &Pins) -> Result<bool, Error> {
+        pins.look()?;
         let there = pins.exist();
         let programs = pinned_programs(pins);
         let mut first = Ok(());

@@ -110,6 +110,10 @@ impl Error {
             Self::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 Some("/run has to be writable: in a container or a unit with ProtectSystem=strict allow /run/sekisho".into())
             }
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run it as root (sudo)".into())
+            }
+            Self::Namespace(_) => Some("Linux 5.15 or later is needed".into()),
             Self::Abi { found } if *found > ABI_VERSION => {
                 Some("a newer sekisho is protecting this host: use that one, or run its `sekisho off` first".into())
             }

@@ -104,6 +104,14 @@ impl Pins {
         fs::read_dir(self.pin_folder()).is_ok_and(|mut entries| entries.next().is_some())
     }
 
+    /// Whether this process may look at all: what it may not see must not be taken for absent.
+    pub(crate) fn look(&self) -> Result<(), Error> {
+        match fs::read_dir(self.pin_folder()) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(Error::file("read", self.shown())(e)),
+            _ => Ok(()),
+        }
+    }
+
     /// The path of a pin, which works in this process.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.pin_folder().join(name)

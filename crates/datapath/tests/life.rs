@@ -322,3 +322,24 @@ fn a_parent_that_is_not_there_is_told() {
     let error = error.and_then(|pins| pins.make_folder()).unwrap_err();
     assert!(error.to_string().contains("/no/such/folder"), "{error}");
 }
+
+#[test]
+fn who_may_not_look_is_told_so() {
+    let base = Base::new();
+    in_namespace(|| {
+        let loaded = load(&base.pins());
+        thread::scope(|scope| {
+            let nobody = scope.spawn(|| {
+                // The system call itself, which concerns this thread alone; the C library would change every thread.
+                // SAFETY: takes numbers only.
+                assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) }, 0);
+                let pins = base.pins();
+                for error in [Datapath::open(&pins).unwrap_err(), Datapath::remove(&pins).unwrap_err()] {
+                    assert!(error.hint().is_some_and(|hint| hint.contains("root")), "{error:?}");
+                }
+            });
+            nobody.join().unwrap();
+        });
+        loaded.into_datapath().stop().unwrap();
+    });
+}
