@@ -26,6 +26,8 @@ pub struct Guards {
     never_native: BTreeSet<u32>,
     /// Why generic mode was chosen where it was (by number).
     generic: BTreeMap<u32, String>,
+    /// The interfaces and VLANs at the last look.
+    shape: BTreeSet<u32>,
 }
 
 /// One protected interface.
@@ -102,15 +104,19 @@ impl Guards {
                 "there is no default route yet; its interface is protected as soon as there is one (or name one: --interface)"
             );
         }
+        self.shape = self.shape_of(&links);
         let indices: Vec<u32> = self.on.keys().copied().collect();
         means.loaded.keep_only(&indices)
     }
 
-    /// Looks at what changed. Called about once a second.
-    pub fn look(&mut self, means: Means<'_>, named: &[String]) {
+    /// Looks at what changed. Called about once a second. `true`: there are other interfaces, or other VLANs on them, than before, so
+    /// that offloads may stand in the way now.
+    pub fn look(&mut self, means: Means<'_>, named: &[String]) -> bool {
         // A dump that fails tells nothing; the next one will.
-        let Ok(links) = links::links() else { return };
+        let Ok(links) = links::links() else { return false };
+        let before = self.shape.clone();
         self.forget_gone(means, &links);
+        self.forget_detached(means);
         for link in &links {
             self.look_at(means, link);
         }
@@ -118,6 +124,25 @@ impl Guards {
             let fits = |link: &&Link| link.name == name && link.ethernet && !self.on.contains_key(&link.index);
             if let Some(link) = links.iter().find(fits) {
                 self.try_attach(means, link);
+            }
+        }
+        self.shape = self.shape_of(&links);
+        self.shape != before
+    }
+
+    /// The protected interfaces and the VLANs on them.
+    fn shape_of(&self, links: &[Link]) -> BTreeSet<u32> {
+        let vlan = |link: &&Link| {
+            link.kind.as_deref() == Some("vlan") && link.below.is_some_and(|on| self.on.contains_key(&on))
+        };
+        links.iter().filter(vlan).map(|link| link.index).chain(self.on.keys().copied()).collect()
+    }
+
+    /// Somebody may have taken the program off; what is forgotten is attached to again.
+    fn forget_detached(&mut self, means: Means<'_>) {
+        for on in means.loaded.datapath().interfaces().iter().filter(|on| !on.live) {
+            if self.on.remove(&on.index).is_some() {
+                warn!("somebody took gate off {}; it is put back", on.name);
             }
         }
     }
@@ -233,7 +258,8 @@ impl Guards {
             }
             None => drop(self.generic.remove(&link.index)),
         }
-        if self.on.get(&link.index).is_none_or(|before| before.mode != attached.mode) {
+        // A change of mode is told by whoever makes it, with the reason.
+        if !self.on.contains_key(&link.index) {
             tell(&attached);
         }
         let guard = Guard {

@@ -188,12 +188,7 @@ impl Daemon {
     /// What happens every second.
     fn tick(&mut self) {
         self.rotate_keys();
-        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
-        let before = self.guards.generic().clone();
-        self.guards.look(means, &self.config.policy.interfaces);
-        if *self.guards.generic() != before {
-            self.write_state();
-        }
+        self.look_at_interfaces();
         self.tell_armed();
         if self.slow_at.elapsed() >= SLOW {
             self.slow_at = Instant::now();
@@ -208,6 +203,17 @@ impl Daemon {
         self.say_status();
         if notify::watchdog() {
             notify("WATCHDOG=1");
+        }
+    }
+
+    fn look_at_interfaces(&mut self) {
+        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
+        let before = self.guards.generic().clone();
+        if self.guards.look(means, &self.config.policy.interfaces) {
+            self.mend_host();
+        }
+        if *self.guards.generic() != before {
+            self.write_state();
         }
     }
 
