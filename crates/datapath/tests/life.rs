@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use common::{Base, SMALL, arp, count, in_namespace, ip, ip_link, load, program_id, veth};
+use common::{Base, SMALL, arp, count, in_namespace, ip, ip_link, load, program_id, received, send_frames, veth};
 use libbpf_rs::ProgramHandle;
 use sekisho_datapath::{
     AdmitHook, Datapath, Error, Frame, Interface, Method, Pins, PortPolicy, Settings, Verdict, XdpMode, XdpWish, netns,
@@ -95,6 +95,43 @@ fn a_later_run_adopts_everything_in_place() {
         assert!(datapath.maps().control() == control, "keys stay");
         drop(found);
         second.into_datapath().stop().unwrap();
+    });
+}
+
+#[test]
+fn no_frame_passes_unseen_while_programs_change() {
+    let base = Base::new();
+    in_namespace(|| {
+        veth();
+        let interface = Interface::by_name("v0").unwrap();
+        load(&base.pins()).attach(&interface).unwrap();
+        let datapath = Datapath::open(&base.pins()).unwrap().unwrap();
+        let seen = || datapath.maps().verdicts().unwrap().iter().sum::<u64>();
+        let before = (received("v0"), seen());
+        let namespace = fs::File::open("/proc/thread-self/ns/net").unwrap();
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                // SAFETY: takes a descriptor and a flag, and concerns this new thread alone.
+                assert_eq!(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }, 0);
+                send_frames("v1", 20_000);
+            });
+            let mut changes = 0;
+            while !sender.is_finished() || changes < 3 {
+                load(&base.pins()).attach(&interface).unwrap();
+                changes += 1;
+            }
+            sender.join().unwrap();
+        });
+        // The last frames may still be on their way from the counter of the one to that of the other.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let difference = || (received("v0") - before.0, seen() - before.1);
+        while difference().0 != difference().1 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let (received, seen) = difference();
+        assert!(received >= 5_000, "{received} frames arrived");
+        assert_eq!(received, seen, "frames that arrived, and that gate saw");
+        datapath.stop().unwrap();
     });
 }
 

@@ -2,13 +2,15 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use libbpf_rs::ProgramHandle;
-use sekisho_datapath::{Capacity, Datapath, Loaded, Maps, Pins, Settings, Verdict};
+use sekisho_datapath::{Capacity, Datapath, Loaded, Maps, Pins, Settings, Verdict, netns};
 
 /// Small tables: what is tested does not depend on their size.
 pub const SMALL: Capacity = Capacity { verified4: 1024, verified6: 512 };
@@ -102,4 +104,38 @@ pub fn tcp(flags: u8, port: u16) -> Vec<u8> {
 
 pub fn count(maps: &Maps, verdict: Verdict) -> u64 {
     maps.verdicts().unwrap()[usize::from(verdict.number())]
+}
+
+/// How many frames an interface of this namespace has received.
+pub fn received(name: &str) -> u64 {
+    let output = Command::new("ip").args(["-s", "link", "show", "dev", name]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines().skip_while(|line| !line.trim_start().starts_with("RX:")).skip(1);
+    lines.next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Sends frames of no protocol in particular out of an interface, `count` of them at some 20 000 a second.
+pub fn send_frames(name: &str, count: u32) {
+    let protocol = 0x88b5_u16.to_be();
+    // SAFETY: takes numbers only, and returns a new descriptor.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol.into()) };
+    assert!(socket >= 0, "this test needs root");
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: the struct is plain data for which zero is valid.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = libc::AF_PACKET as u16;
+    to.sll_ifindex = netns::interface_index(name).unwrap() as i32;
+    to.sll_halen = 6;
+    let mut frame = [0xff_u8; 60];
+    frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+    for n in 0..count {
+        let (bytes, size) = (frame.as_ptr().cast(), size_of::<libc::sockaddr_ll>() as u32);
+        // SAFETY: `frame` and `to` outlive the call and have the lengths that are given.
+        let sent = unsafe { libc::sendto(socket.as_raw_fd(), bytes, frame.len(), 0, (&raw const to).cast(), size) };
+        assert_eq!(sent, 60, "{}", std::io::Error::last_os_error());
+        if n % 20 == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
