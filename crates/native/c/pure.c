@@ -117,6 +117,11 @@ __u32 pure_asked_before(struct flow *cell, __u64 bit, __u32 time)
 
 /* ---- answer.h ---- */
 
+__u16 pure_fold(__u64 sum)
+{
+	return fold(sum);
+}
+
 void pure_answer_options(struct answer *a, const struct kept *k, const struct options *o, __u64 hash, __u16 mss,
 			 __u8 scale)
 {

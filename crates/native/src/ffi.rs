@@ -30,6 +30,7 @@ mod raw {
         pub safe fn pure_door_is_open(cell: &Flow, flow: u64, tick: u32) -> u32;
         pub safe fn pure_asked_bit(flow: u64, isn: u32) -> u64;
         pub safe fn pure_asked_before(cell: &mut Flow, bit: u64, time: u32) -> u32;
+        pub safe fn pure_fold(sum: u64) -> u16;
         pub safe fn pure_answer_options(a: &mut Answer, k: &Kept, o: &Options, hash: u64, mss: u16, scale: u8);
         pub safe fn pure_answer_len(packet: &Packet, answer: &Answer) -> u32;
         pub fn pure_answer_write(frame: *mut u8, len: usize, packet: &Packet, answer: &Answer) -> u32;
@@ -178,6 +179,12 @@ pub fn asked_bit(flow: u64, isn: u32) -> u64 {
 /// Whether the flow was asked before; from now on it was.
 pub fn asked_before(cell: &mut Flow, bit: u64, time: u32) -> bool {
     raw::pure_asked_before(cell, bit, time) != 0
+}
+
+/// A sum of words as an Internet checksum (RFC 1071).
+#[must_use]
+pub fn fold(sum: u64) -> u16 {
+    raw::pure_fold(sum)
 }
 
 /// Fills in the options of a cookie's SYN-ACK; `mss` and `scale` are our own.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use sekisho_native::frames::{checksum, octets};
 use sekisho_native::reference::{self, Segment, SynAck};
 use sekisho_native::types::OFFER_ALL;
-use sekisho_native::{Answer, answer_len, answer_options, answer_write, cookie_keep, invariants};
+use sekisho_native::{Answer, answer_len, answer_options, answer_write, cookie_keep, fold, invariants};
 
 proptest! {
     #![proptest_config(cases(2000))]
@@ -76,6 +76,16 @@ proptest! {
         let mut short = bytes.clone();
         short.resize(len, 0);
         prop_assert!(!answer_write(&mut short.into_boxed_slice(), &packet, &answer));
+    }
+}
+
+/// Every carry counts, also the rare ones: a sum is folded as if it were taken modulo 2^16 - 1, where 0 is for a sum of nothing alone.
+#[test]
+fn carries_are_never_lost() {
+    let edges = [0, 1, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, 0x9_ffff_fff7, 0xf_ffff_ffff, u64::MAX];
+    for sum in edges.into_iter().flat_map(|edge| (0..20).map(move |less| edge.saturating_sub(less))) {
+        let folded = if sum == 0 { 0 } else { (sum - 1) % 0xffff + 1 };
+        assert_eq!(fold(sum), !(folded as u16), "{sum:#x}");
     }
 }
 

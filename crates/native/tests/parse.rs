@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use sekisho_native::frames::{Frame, flags, option};
 use sekisho_native::reference::{self, Segment, TcpOptions};
 use sekisho_native::{Parsed, invariants, siphash};
+use std::net::Ipv6Addr;
 
 /// The whole length, cut, and with each byte changed to a few values: for a frame of any kind.
 fn every_way_to_break(frame: &Frame) {
@@ -20,7 +21,7 @@ fn every_way_to_break(frame: &Frame) {
     }
     let mut changed = bytes.clone();
     for at in 12..bytes.len() {
-        for value in [0, 1, 4, 6, 44, 0x45, 0x60, 0xff, bytes[at] ^ 0x20] {
+        for value in [0, 1, 4, 6, 44, 0x44, 0x45, 0x60, 0xff, bytes[at] ^ 0x20] {
             changed[at] = value;
             invariants::parse(&changed);
         }
@@ -138,16 +139,29 @@ fn each_reason_by_its_name() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A header shorter than five words, and one longer than what IP says.
+/// A header shorter than five words, and one longer than what IP says. The acknowledgement number looks like a length and flags, so
+/// that a header that begins four bytes too early would be taken for one.
 #[test]
 fn lengths_that_contradict_each_other() -> Result<(), Box<dyn std::error::Error>> {
-    let frame = Frame::syn("198.51.100.1".parse()?, "203.0.113.1".parse()?).build();
+    let syn = Frame::syn("198.51.100.1".parse()?, "203.0.113.1".parse()?);
+    let frame = Frame { acknowledgement: 0x5002_0000, ..syn }.build();
     for (at, value) in [(14, 0x44), (17, 39), (46, 0x40), (46, 0x60)] {
         let mut bytes = frame.clone();
         bytes[at] = value;
         assert_eq!(sekisho_native::parse(&bytes).0, Parsed::Malformed, "byte {at} = {value:#x}");
     }
     Ok(())
+}
+
+/// Neighbours whose addresses differ in one bit anywhere, with the same port, are two hosts.
+#[test]
+fn neighbours_are_not_one_host() {
+    let address = 0x2001_0db8_0000_0000_0000_0000_0000_0001u128;
+    for bit in 0..128 {
+        let (source, destination) = (Ipv6Addr::from(address), Ipv6Addr::from(address ^ 1 << bit));
+        let frame = Frame { source_port: 179, destination_port: 179, ..Frame::syn(source.into(), destination.into()) };
+        assert_eq!(sekisho_native::parse(&frame.build()).0, Parsed::Tcp, "bit {bit}");
+    }
 }
 
 #[test]

@@ -68,6 +68,8 @@ proptest! {
         prop_assert!(cell != 0, "0 is for nobody");
         let known = seen_within(cell, seen + age, ticks);
         prop_assert!(age > ticks || known, "denied too early");
+        let just_before = seen + ticks.saturating_sub(age % 1024);
+        prop_assert!(seen_within(cell, just_before, ticks), "denied just before the end");
         // Rounded up by two units at most; the times come round after 255.
         let (unit, round) = (1 << SEEN_SHIFT, 254 << SEEN_SHIFT);
         prop_assert!(age < ticks + 2 * unit || age >= round || !known, "known for too long");
@@ -99,6 +101,18 @@ fn the_counter_saturates() {
     for _ in 0..3 {
         assert_eq!(answer_count(&mut line, 0, 7), 0xff_ffff);
     }
+}
+
+/// One cell in common with a flooded network is not enough, whichever of the two it is.
+#[test]
+fn both_cells_must_be_full() {
+    let mut line = AnswerLine::default();
+    for _ in 0..100 {
+        answer_count(&mut line, 0, 1);
+    }
+    assert_eq!(answer_count(&mut line, 1 << 16, 1), 1, "the first cell in common");
+    assert_eq!(answer_count(&mut line, 1 << 13, 1), 1, "the second cell in common");
+    assert!(answer_count(&mut line, 0, 1) >= 101);
 }
 
 /// While 300 000 answers a tick go to scattered networks and one network is flooded beyond its bound, hardly any other network is
