@@ -1,8 +1,9 @@
 //! Where mounts have to be made so that they outlive us and others find them.
 //!
 //! `ip netns exec NAME sekisho run` gives the process a mount namespace of its own. A BPF file system mounted there would be seen by
-//! nobody else and would end, with every pin in it, when the daemon does. So mounts are made in the outermost mount namespace of
-//! our ancestors that we may enter (pid 1's, as a rule), and files there are reached through a descriptor of its /run.
+//! nobody else and would end, with every pin in it, when the daemon does. So mounts are made in the outermost mount namespace that we
+//! may enter: pid 1's as a rule; where a sandbox forbids that, that of the kernel's own threads, in which pid 1 began, or of our
+//! farthest ancestor. Files there are reached through a descriptor of its /run.
 
 use std::fs::{self, File};
 use std::io;
@@ -30,7 +31,7 @@ impl Outermost {
     /// Finds it. `folder` exists on every host (/run), and what is wanted lies below it.
     pub(crate) fn find(folder: &Path) -> io::Result<Self> {
         let own = fs::metadata("/proc/thread-self/ns/mnt")?.ino();
-        let outermost = ancestors().into_iter().rev().find_map(|pid| {
+        let outermost = candidates().into_iter().find_map(|pid| {
             let namespace = File::open(format!("/proc/{pid}/ns/mnt")).ok()?;
             Some((namespace.metadata().ok()?.ino(), namespace))
         });
@@ -60,6 +61,16 @@ impl Outermost {
             Self::There { namespace, .. } => in_thread(namespace, work),
         }
     }
+}
+
+/// The processes whose mount namespace may be the outermost, the likeliest first.
+fn candidates() -> Vec<u32> {
+    let mut pids = vec![1];
+    if fs::read_to_string("/proc/2/comm").is_ok_and(|name| name.trim() == "kthreadd") {
+        pids.push(2);
+    }
+    pids.extend(ancestors().into_iter().rev());
+    pids
 }
 
 /// Our own pid, our parent's and so on up to pid 1, as far as /proc tells.

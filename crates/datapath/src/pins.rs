@@ -146,6 +146,7 @@ impl Pins {
         let _lock = self.lock()?;
         let removed = self.remove_pins(&self.name());
         let _ = fs::remove_dir_all(self.folder());
+        self.sweep();
         self.unmount_if_unused();
         removed
     }
@@ -198,30 +199,39 @@ impl Pins {
         Err(Error::Mount { path: target, source })
     }
 
+    /// Once no network namespace has anything here: takes the mount and the folders away.
     fn unmount_if_unused(&self) {
-        // Some kernels put two files of their own into every BPF file system (CONFIG_BPF_PRELOAD).
-        let used = list(&self.bpf()).into_iter().any(|name| name.starts_with("net-"));
-        if used || !is_bpffs(&self.bpf()) {
+        let is_ours = |name: String| name.starts_with("net-");
+        // Some kernels put two files of their own into every BPF file system (CONFIG_BPF_PRELOAD), so it need not be empty.
+        if list(&self.bpf()).into_iter().any(is_ours) || list(&self.base).into_iter().any(is_ours) {
             return;
         }
         let target = self.named.join("bpf");
-        let gone = self.outermost.run(|| unmount(&target));
-        if gone.is_ok() {
-            let _ = fs::remove_dir(self.bpf());
-            let others = list(&self.base).into_iter().any(|name| name != "lock");
-            if !others {
-                let _ = fs::remove_file(self.base.join("lock"));
-                let _ = fs::remove_dir(&self.base);
-            }
+        if is_bpffs(&self.bpf()) && self.outermost.run(|| unmount(&target)).is_err() {
+            return;
         }
+        let _ = fs::remove_dir(self.bpf());
+        let _ = fs::remove_file(self.base.join("lock"));
+        let _ = fs::remove_dir(&self.base);
     }
 
     /// Removes what ended network namespaces left: their interfaces are gone and no daemon holds their lock, but the maps would
     /// stay in memory, and `watch` would stay attached.
     fn sweep(&self) {
-        for name in list(&self.bpf()) {
-            if name != self.name() && name.starts_with("net-") && self.is_dead(&name) {
+        let others = |folder: &Path| {
+            let names = list(folder).into_iter();
+            names.filter(|name| name.starts_with("net-") && *name != self.name()).collect::<Vec<_>>()
+        };
+        for name in others(&self.bpf()) {
+            if self.is_dead(&name) {
                 let _ = self.remove_pins(&name);
+                let _ = fs::remove_dir_all(self.base.join(&name));
+            }
+        }
+        for name in others(&self.base) {
+            let lock = self.base.join(&name).join("lock");
+            // Without a lock file it is a daemon's that is just starting.
+            if !self.bpf().join(&name).exists() && lock.exists() && !is_locked(&lock) {
                 let _ = fs::remove_dir_all(self.base.join(&name));
             }
         }
