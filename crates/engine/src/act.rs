@@ -3,6 +3,13 @@
 //! A change is a [`Step`]: data that can be shown, applied and taken back. [`Mends`] is the list of those in force, in a file that is
 //! written *before* the change is made: whatever happens in between, `sekisho off` knows what may have been changed. A step is
 //! taken back only where the value is still the one that it set; what somebody else set since is left alone, and told.
+//!
+//! [`Mends`] are what the daemon needs to protect at all, for as long as it protects. What the owner of the host asked for by `sekisho
+//! apply` is kept by [`journal`], which outlives a reboot and knows changes that are on trial.
+
+pub mod files;
+pub mod journal;
+pub mod nft;
 
 use std::fs;
 use std::io;
@@ -32,6 +39,22 @@ pub enum Step {
         /// Flags as in [`ethtool::flags`].
         flags: u32,
     },
+    /// A file of our own is written, which matters from the next boot on.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What it said; `None`: there was none.
+        from: Option<String>,
+        /// What it says; `None`: it is removed.
+        to: Option<String>,
+    },
+    /// Our own nftables table is put in place, in one transaction.
+    Table {
+        /// Its rules as `nft` printed them; `None`: there was none.
+        from: Option<String>,
+        /// Its rules, in nft's language or in its JSON; `None`: it is removed.
+        to: Option<String>,
+    },
 }
 
 impl Step {
@@ -42,6 +65,10 @@ impl Step {
             Self::OffloadOff { interface, flags } => {
                 format!("{} switched off on {interface}", offload_names(*flags).join(" and "))
             }
+            Self::File { path, to: Some(_), .. } => format!("{} written", path.display()),
+            Self::File { path, to: None, .. } => format!("{} removed", path.display()),
+            Self::Table { to: Some(_), .. } => "nftables' table inet sekisho put in place".into(),
+            Self::Table { to: None, .. } => "nftables' table inet sekisho removed".into(),
         }
     }
 }
@@ -71,6 +98,23 @@ pub trait Host {
     /// # Errors
     /// When the driver refuses.
     fn set_offloads(&mut self, interface: &str, flags: u32) -> io::Result<()>;
+    /// The text of a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    fn file(&self, path: &Path) -> io::Result<Option<String>>;
+    /// Writes a file, or removes it, so that it is on disk when this returns.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn set_file(&mut self, path: &Path, text: Option<&str>) -> io::Result<()>;
+    /// Our own nftables table as `nft` prints it; `None` if there is none.
+    fn table(&self) -> Option<String>;
+    /// Puts our own nftables table in place, or removes it, in one transaction.
+    ///
+    /// # Errors
+    /// What `nft` said.
+    fn set_table(&mut self, rules: Option<&str>) -> io::Result<()>;
 }
 
 /// The host that this process runs on.
@@ -89,6 +133,18 @@ impl Host for LiveHost {
     }
     fn set_offloads(&mut self, interface: &str, flags: u32) -> io::Result<()> {
         ethtool::set_flags(interface, flags)
+    }
+    fn file(&self, path: &Path) -> io::Result<Option<String>> {
+        files::read(path)
+    }
+    fn set_file(&mut self, path: &Path, text: Option<&str>) -> io::Result<()> {
+        files::set(path, text)
+    }
+    fn table(&self) -> Option<String> {
+        nft::table()
+    }
+    fn set_table(&mut self, rules: Option<&str>) -> io::Result<()> {
+        nft::set_table(rules)
     }
 }
 
@@ -175,12 +231,7 @@ impl Mends {
             self.steps.push(step.clone());
             self.save()?;
         }
-        let done = match &step {
-            Step::Sysctl { key, to, .. } => host.set_sysctl(key, to),
-            Step::OffloadOff { interface, flags } => {
-                host.offloads(interface).and_then(|now| host.set_offloads(interface, now & !flags))
-            }
-        };
+        let done = make(host, &step);
         let refused = |source| MendError::Refused { what: step.describe(), source };
         if done.is_err() && !known {
             self.steps.pop();
@@ -234,11 +285,26 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
 fn same_target(one: &Step, other: &Step) -> bool {
     match (one, other) {
         (Step::Sysctl { key: one, .. }, Step::Sysctl { key: other, .. }) => one == other,
+        (Step::File { path: one, .. }, Step::File { path: other, .. }) => one == other,
+        (Step::Table { .. }, Step::Table { .. }) => true,
         (one, other) => one == other,
     }
 }
 
-fn undo(host: &mut impl Host, step: &Step) -> Undone {
+/// Makes the change of a step.
+pub(crate) fn make(host: &mut impl Host, step: &Step) -> io::Result<()> {
+    match step {
+        Step::Sysctl { key, to, .. } => host.set_sysctl(key, to),
+        Step::OffloadOff { interface, flags } => {
+            host.offloads(interface).and_then(|now| host.set_offloads(interface, now & !flags))
+        }
+        Step::File { path, to, .. } => host.set_file(path, to.as_deref()),
+        Step::Table { to, .. } => host.set_table(to.as_deref()),
+    }
+}
+
+/// Takes a step back, whether or not it was made: what is already as it was stays so.
+pub(crate) fn undo(host: &mut impl Host, step: &Step) -> Undone {
     let done = match step {
         Step::Sysctl { key, from, to } => match host.sysctl(key) {
             Some(now) if now == *to => host.set_sysctl(key, from),
@@ -249,6 +315,15 @@ fn undo(host: &mut impl Host, step: &Step) -> Undone {
         Step::OffloadOff { interface, flags } => {
             host.offloads(interface).and_then(|now| host.set_offloads(interface, now | flags))
         }
+        Step::File { path, from, to } => match host.file(path) {
+            Ok(now) if now == *to => host.set_file(path, from.as_deref()),
+            Ok(now) if now == *from => Ok(()),
+            Ok(_) => return Undone::LeftAlone,
+            Err(error) => Err(error),
+        },
+        // The table bears our name, and what is counted in it changes by itself: there is nothing to compare.
+        Step::Table { from, .. } if from.is_none() && host.table().is_none() => Ok(()),
+        Step::Table { from, .. } => host.set_table(from.as_deref()),
     };
     if done.is_ok() { Undone::Restored } else { Undone::Failed }
 }
@@ -282,6 +357,18 @@ mod tests {
         }
         fn set_offloads(&mut self, interface: &str, flags: u32) -> io::Result<()> {
             self.offloads.insert(interface.to_owned(), flags);
+            Ok(())
+        }
+        fn file(&self, _: &Path) -> io::Result<Option<String>> {
+            Ok(None)
+        }
+        fn set_file(&mut self, _: &Path, _: Option<&str>) -> io::Result<()> {
+            Ok(())
+        }
+        fn table(&self) -> Option<String> {
+            None
+        }
+        fn set_table(&mut self, _: Option<&str>) -> io::Result<()> {
             Ok(())
         }
     }
