@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 
 /* Time. Everything is derived from the coarse monotonic clock in nanoseconds by shifts, because a division costs as
  * much as a whole parse. One tick is 2^30 ns = 1.07 s. */
@@ -22,6 +22,12 @@
 #define ANSWER_LINES 8192      /* answers: 64 bytes each, 512 KiB */
 #define SEEN_SOURCES (1 << 20) /* seen: 1 byte each, 1 MiB */
 #define VERDICT_SLOTS 64       /* verdicts: 8 bytes each and CPU */
+#define RATE_LINES 8192	       /* rates_source, rates_network: 64 bytes each, 512 KiB */
+#define HELD_MAX 8192	       /* held: 80 bytes each */
+#define LOCAL_MAX 1024	       /* local_addresses: 72 bytes each */
+#define SPREAD_REGISTERS 1024  /* spread: 5 KiB a CPU */
+#define SPREAD_CELLS 128
+#define SPREAD_SAMPLE 32 /* one SYN of so many is looked at */
 
 /* One port number's state and policy. `armed_until` is written by gate, the rest by user space (single bytes, through
  * mmap). */
@@ -68,10 +74,80 @@ struct verified {
 	__u32 filled;	  /* time of `tokens`, in 2^20 ns (1.05 ms) */
 	__u32 tokens;	  /* SYNs it may send into the reserve, times 1024 */
 	__u32 handshakes; /* completed handshakes, saturating */
+	/* The same for the limit per source, where one is configured. */
+	__u32 limit_filled;
+	__u32 limit_tokens;
 };
 
 /* Who sent the first data on a port's connections, as far as sampled. */
 struct speaker {
 	__u32 server;
 	__u32 client;
+};
+
+/* What happens to a SYN over a limit. */
+enum over {
+	OVER_PROVE = 0, /* it is asked for proof, also while calm */
+	OVER_DROP = 1,
+};
+
+/* The limits' state. `cell`s are counts of one tick, as in sketch.h; the rest is user space's. */
+struct limiter {
+	__u32 global_cell;   /* SYNs to listeners */
+	__u32 closed_cell;   /* what would have been answered by RST */
+	__u32 closed_budget; /* how much of that a tick; 0: not bounded */
+	__u32 strays_until;  /* tick until which every segment's socket is looked up; 0: not now */
+	__u32 held;	     /* entries of `held`; 0: not looked at */
+	__u32 reserved;
+};
+
+/* One service's own limit. */
+struct service_limit {
+	__u32 rate; /* SYNs a tick; 0: none */
+	__u32 cell;
+};
+
+/* Sources and networks that are held back for a time. */
+struct held_key {
+	__u64 address; /* as verified_key() or source_network() */
+	__u32 kind;    /* HELD_* */
+	__u32 reserved;
+};
+
+#define HELD_SOURCE4 0
+#define HELD_SOURCE6 1
+#define HELD_NETWORK4 2
+#define HELD_NETWORK6 3
+
+struct held {
+	__u32 until; /* tick */
+	__u32 why;   /* enum held_why */
+	__u32 rate;  /* SYNs a tick that still pass */
+	__u32 cell;
+};
+
+enum held_why {
+	HELD_CONNECTIONS = 0,  /* as many connections as it may have: verified or not */
+	HELD_CONCENTRATED = 1, /* a large part of a flood: unverified sources only */
+};
+
+/* How a flood is spread: of SYNs that met a queue above its calm mark, or a limit. Written by gate for each CPU, read
+ * and emptied by user space. */
+struct spread_cell {
+	__u64 key; /* as verified_key() or source_network() */
+	__u32 votes;
+	__u32 v6;
+};
+
+struct spread {
+	__u64 asked;   /* SYNs */
+	__u64 samples; /* of them looked at */
+	__u8 registers[SPREAD_REGISTERS];
+	struct spread_cell source[SPREAD_CELLS];
+	struct spread_cell network[SPREAD_CELLS];
+};
+
+/* A local address, IPv4 in the first word, in network order. */
+struct address {
+	__u32 word[4];
 };

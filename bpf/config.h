@@ -31,6 +31,17 @@ volatile const __u32 verified_ticks = 3353;
 volatile const __u64 verified6_mask = 0xffffffffffffffffULL;
 /* Answers to one network (/24, /56) in one tick. */
 volatile const __u32 answer_bound = 4096;
+/* Limits on SYNs to listeners, a tick each; 0: none. A verified source has an exact bucket of `limit_rate` tokens (1/1024
+ * SYN) for each 2^20 ns instead of `limit_source`. */
+volatile const __u32 limit_source = 0;
+volatile const __u32 limit_rate = 0;
+volatile const __u32 limit_burst = 0;
+volatile const __u32 limit_network = 0;
+volatile const __u32 limit_global = 0;
+/* 1: some service has a limit. */
+volatile const __u32 limit_services = 0;
+/* enum over. */
+volatile const __u32 limit_over = 0;
 /* The network namespace that the sockets must be in (SO_NETNS_COOKIE); 0: any. */
 volatile const __u64 netns_cookie = 0;
 /* The version of abi.h that the object was built with. */

@@ -10,6 +10,7 @@
 #include "answer.h"
 #include "sockets.h"
 #include "verified.h"
+#include "limits.h"
 #include "kernel_cookie.h"
 
 /* ---- answers ---- */
@@ -144,9 +145,9 @@ static __always_inline enum verdict by_cookie(const struct queues *q, const stru
 
 /* Between the marks: the reserve is for those who are known or have shown that they are there. */
 static __always_inline enum verdict in_reserve(const struct packet *p, const struct queues *q, const struct control *c,
-					       __u8 method, __u64 now_ns, __u64 *flow)
+					       __u8 method, bool over, __u64 now_ns, __u64 *flow)
 {
-	if (is_verified(p, c, now_ns))
+	if (!over && is_verified(p, c, now_ns))
 		return syn_verified;
 	if (method != METHOD_CHALLENGE)
 		return by_cookie(q, c);
@@ -163,9 +164,9 @@ static __always_inline enum verdict in_reserve(const struct packet *p, const str
 	return challenge_sent;
 }
 
-/* A SYN to a listener whose queue has passed the calm mark. */
+/* A SYN to a listener whose queue has passed the calm mark, or one over a limit. */
 static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
-					  const struct queues *q, struct port *port, const struct control *c)
+					  const struct queues *q, struct port *port, const struct control *c, bool over)
 {
 	__u64 now_ns = bpf_ktime_get_coarse_ns();
 	__u32 until = (now_ns >> TICK_SHIFT) + linger_ticks;
@@ -175,12 +176,13 @@ static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packe
 	if (port->armed_until != until)
 		port->armed_until = until;
 	if (q->syn < share(q, port->reserve_mark))
-		decided = in_reserve(p, q, c, port->method, now_ns, &flow);
+		decided = in_reserve(p, q, c, port->method, over, now_ns, &flow);
 	else
 		decided = by_cookie(q, c);
 	if (verdict_action(decided) != ANSWER)
 		return decided;
-	return answer(ctx, p, sk, q, c, now_ns, flow, decided);
+	decided = answer(ctx, p, sk, q, c, now_ns, flow, decided);
+	return over && verdict_action(decided) == ANSWER ? limit_asked : decided;
 }
 
 /* A SYN to a listener: how full are its own queues? */
@@ -194,11 +196,18 @@ static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const st
 		return syn_unprotected;
 	if (!c || !read_queues(sk, &q))
 		return syn_known;
+	enum verdict over = over_limit(p, c);
+	bool calm = q.syn < share(&q, port->calm_mark);
+
+	if (unlikely(over != WITHIN || !calm))
+		spread_sample(p, c);
+	if (over_drops(over))
+		return over;
 	if (unlikely(q.accept > q.backlog))
 		return accept_full;
-	if (likely(q.syn < share(&q, port->calm_mark)))
+	if (likely(calm && over == WITHIN))
 		return syn_calm;
-	return prove(ctx, p, sk, &q, port, c);
+	return prove(ctx, p, sk, &q, port, c, over != WITHIN);
 }
 
 static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet *p)
@@ -208,7 +217,7 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 	enum verdict verdict = syn_known;
 
 	if (!sk)
-		return syn_elsewhere;
+		return without_socket(p, syn_elsewhere, closed_port);
 	if (port && sk->state == STATE_LISTEN)
 		verdict = syn_to_listener(ctx, p, sk, port);
 	bpf_sk_release(sk);
@@ -274,11 +283,36 @@ static __always_inline enum verdict segment_armed(struct xdp_md *ctx, const stru
 	struct bpf_sock *sk = socket_of(ctx, p);
 
 	if (!sk)
-		return segment_elsewhere;
+		return without_socket(p, segment_elsewhere, no_socket);
 	if (sk->state == STATE_LISTEN)
 		verdict = to_listener(ctx, p, sk, c, now_ns);
 	bpf_sk_release(sk);
 	return verdict;
+}
+
+/* A segment for a calm port. Its socket is looked for all the same where it is a SYN-ACK, which is rare, and while resets to
+ * nobody are too many (user space sees the kernel send them). */
+static __always_inline enum verdict segment_calm_port(struct xdp_md *ctx, const struct packet *p)
+{
+	struct limiter *l = limiter_of();
+
+	if (!l || likely(!l->strays_until && !(p->flags & TCP_SYN)))
+		return segment_calm;
+	/* An RST is answered by nobody. */
+	if (!l->closed_budget || (p->flags & TCP_RST))
+		return segment_calm;
+	__u32 tick = bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
+
+	if (!(p->flags & TCP_SYN) && (__s32)(l->strays_until - tick) <= 0)
+		return segment_calm;
+	struct bpf_sock *sk = socket_of(ctx, p);
+	bool listens = sk && sk->state == STATE_LISTEN;
+
+	if (sk)
+		bpf_sk_release(sk);
+	if (sk && !listens)
+		return segment_calm;
+	return without_socket(p, segment_calm, no_socket);
 }
 
 static __always_inline enum verdict segment(struct xdp_md *ctx, const struct packet *p)
@@ -286,7 +320,7 @@ static __always_inline enum verdict segment(struct xdp_md *ctx, const struct pac
 	struct port *port = port_of(p);
 
 	if (!port || likely(port->armed_until == 0))
-		return segment_calm;
+		return segment_calm_port(ctx, p);
 	__u64 now_ns = bpf_ktime_get_coarse_ns();
 
 	if ((__s32)(port->armed_until - (__u32)(now_ns >> TICK_SHIFT)) <= 0) {

@@ -1,7 +1,7 @@
 /* The tables. All three programs share them through pins of these names; sizes and what they mean are in abi.h.
  *
- * Every one has a bound. `verdicts`, `ports`, `control`, `flows`, `answers`, `seen` and `speakers` are arrays: they
- * cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been away longest is forgotten, and
+ * Every one has a bound. `verdicts`, `ports`, `control`, `flows`, `answers`, `seen`, `speakers`, `spread` and those of
+ * rates and limits are arrays: they cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been away longest is forgotten, and
  * proves itself again.
  */
 #pragma once
@@ -83,6 +83,60 @@ struct {
 	__type(key, __u32);
 	__type(value, struct speaker);
 } speakers SEC(".maps");
+
+/* Rates of unproven sources and networks: sketches, so nothing is written per source. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RATE_LINES);
+	__type(key, __u32);
+	__type(value, struct answer_line);
+} rates_source SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RATE_LINES);
+	__type(key, __u32);
+	__type(value, struct answer_line);
+} rates_network SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct limiter);
+} limiter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PORTS);
+	__type(key, __u32);
+	__type(value, struct service_limit);
+} service_limits SEC(".maps");
+
+/* Written by user space alone. When it is full, the heaviest stay and user space says so. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HELD_MAX);
+	__type(key, struct held_key);
+	__type(value, struct held);
+} held SEC(".maps");
+
+/* Written by user space alone. What does not fit is not bounded. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LOCAL_MAX);
+	__type(key, struct address);
+	__type(value, __u32);
+} local_addresses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct spread);
+} spread SEC(".maps");
 
 static __always_inline void count(enum verdict verdict)
 {

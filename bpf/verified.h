@@ -34,34 +34,40 @@ static __always_inline struct verified *verified_find(bool v6, __u64 key)
 	return bpf_map_lookup_elem(&verified4, &address);
 }
 
-/* Takes one SYN from the source's bucket. Two CPUs may take the same one: a bound a little too wide, not a lock. */
-static __always_inline bool verified_take(struct verified *v, __u64 now_ns)
+/* Takes one SYN from a bucket. Two CPUs may take the same one: a bound a little too wide, not a lock. */
+static __always_inline bool bucket_take(__u32 *filled, __u32 *level, __u64 now_ns, __u32 rate, __u32 burst)
 {
 	__u32 now = now_ns >> RATE_SHIFT;
-	__u32 passed = now - v->filled;
-	__u64 tokens = v->tokens + (__u64)passed * verified_rate;
+	__u32 passed = now - *filled;
+	__u64 tokens = *level + (__u64)passed * rate;
 
-	if (tokens > verified_burst)
-		tokens = verified_burst;
+	if (tokens > burst)
+		tokens = burst;
 	if (tokens < 1024)
 		return false;
-	v->filled = now;
-	v->tokens = tokens - 1024;
+	*filled = now;
+	*level = tokens - 1024;
 	return true;
 }
 
-/* Whether the source is verified, and within its rate. */
-static __always_inline bool is_verified(const struct packet *p, const struct control *c, __u64 now_ns)
+/* The entry of a source that is verified; NULL for any other. */
+static __always_inline struct verified *verified_known(const struct packet *p, const struct control *c, __u64 now_ns)
 {
 	__u32 tick = now_ns >> TICK_SHIFT;
 	__u64 key = verified_key(p);
 	__u8 *cell = seen_cell(c, key);
 
 	if (!cell || !seen_within(*cell, tick, verified_ticks))
-		return false;
+		return NULL;
 	struct verified *v = verified_find(p->v6, key);
 
-	if (!v || tick - v->seen > verified_ticks)
-		return false;
-	return verified_take(v, now_ns);
+	return v && tick - v->seen <= verified_ticks ? v : NULL;
+}
+
+/* Whether the source is verified, and within its rate into the reserve. */
+static __always_inline bool is_verified(const struct packet *p, const struct control *c, __u64 now_ns)
+{
+	struct verified *v = verified_known(p, c, now_ns);
+
+	return v && bucket_take(&v->filled, &v->tokens, now_ns, verified_rate, verified_burst);
 }

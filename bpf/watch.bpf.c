@@ -49,6 +49,8 @@ static __always_inline void remember(void *map, const void *key, __u64 source)
 		.filled = now_ns >> RATE_SHIFT,
 		.tokens = verified_burst,
 		.handshakes = 1,
+		.limit_filled = now_ns >> RATE_SHIFT,
+		.limit_tokens = limit_burst,
 	};
 
 	bpf_map_update_elem(map, key, &fresh, BPF_ANY);

@@ -2,7 +2,7 @@
 //! constant, so a change on one side alone fails there.
 
 /// Grows with every change that an older daemon or an older pinned program would misread.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 /// One tick is 2^30 ns = 1.07 s of the coarse monotonic clock.
 pub const TICK_SHIFT: u32 = 30;
 /// One cookie time is 2^35 ns = 34.4 s.
@@ -23,6 +23,18 @@ pub const ANSWER_LINES: usize = 8192;
 pub const SEEN_SOURCES: usize = 1 << 20;
 /// Counters in the map `verdicts`.
 pub const VERDICT_SLOTS: usize = 64;
+/// Lines of each sketch of rates.
+pub const RATE_LINES: usize = 8192;
+/// Entries of the map `held`.
+pub const HELD_MAX: usize = 8192;
+/// Entries of the map `local_addresses`.
+pub const LOCAL_MAX: usize = 1024;
+/// Registers for distinct sources in [`Spread`].
+pub const SPREAD_REGISTERS: usize = 1024;
+/// Cells for those who make a large part of a flood, for sources and networks each.
+pub const SPREAD_CELLS: usize = 128;
+/// One SYN of so many is sampled.
+pub const SPREAD_SAMPLE: u32 = 32;
 /// A flag of [`Port`]: the service is left unprotected.
 pub const PORT_UNPROTECTED: u8 = 1;
 
@@ -102,6 +114,10 @@ pub struct Verified {
     pub tokens: u32,
     /// Completed handshakes, saturating.
     pub handshakes: u32,
+    /// Time of `limit_tokens`, in 2^20 ns.
+    pub limit_filled: u32,
+    /// SYNs within the limit per source, times 1024.
+    pub limit_tokens: u32,
 }
 
 /// `struct speaker`: who sent the first data on a port's connections, as far as sampled.
@@ -112,6 +128,117 @@ pub struct Speaker {
     pub server: u32,
     /// Connections on which the client spoke first.
     pub client: u32,
+}
+
+/// `enum over`: what happens to a SYN over a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Over {
+    /// It is asked for proof, also while calm.
+    #[default]
+    Prove = 0,
+    /// It is dropped.
+    Drop = 1,
+}
+
+/// `struct limiter`: the limits' state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Limiter {
+    /// SYNs to listeners this tick, in the sketches' form.
+    pub global_cell: u32,
+    /// What would have been answered by RST this tick, in the same form.
+    pub closed_cell: u32,
+    /// How much of that a tick; 0: not bounded.
+    pub closed_budget: u32,
+    /// Tick until which every segment's socket is looked up; 0: not now.
+    pub strays_until: u32,
+    /// Entries of `held`.
+    pub held: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `struct service_limit`: one service's own limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ServiceLimit {
+    /// SYNs a tick; 0: no limit.
+    pub rate: u32,
+    /// SYNs this tick, in the sketches' form.
+    pub cell: u32,
+}
+
+/// `struct held_key`: whom an entry of `held` is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct HeldKey {
+    /// The address's first bytes, as the programs load them.
+    pub address: u64,
+    /// `HELD_SOURCE4`, `HELD_SOURCE6`, `HELD_NETWORK4` or `HELD_NETWORK6`: 0 to 3.
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `struct held`: how somebody is held back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Held {
+    /// Tick until which.
+    pub until: u32,
+    /// [`HeldWhy`].
+    pub why: u32,
+    /// SYNs a tick that still pass.
+    pub rate: u32,
+    /// SYNs this tick, in the sketches' form.
+    pub cell: u32,
+}
+
+/// `enum held_why`: why somebody is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum HeldWhy {
+    /// It has as many connections as it may have.
+    Connections = 0,
+    /// It makes a large part of a flood.
+    Concentrated = 1,
+}
+
+/// `struct spread_cell`: who holds the majority of what falls on a cell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SpreadCell {
+    /// The address's first bytes, as the programs load them.
+    pub key: u64,
+    /// At most what it sent.
+    pub votes: u32,
+    /// 1: IPv6.
+    pub v6: u32,
+}
+
+/// `struct spread`: how a flood is spread, as one CPU saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Spread {
+    /// SYNs that met a queue above its calm mark, or a limit.
+    pub asked: u64,
+    /// Of them looked at.
+    pub samples: u64,
+    /// Distinct sources, as in HyperLogLog.
+    pub registers: [u8; SPREAD_REGISTERS],
+    /// Sources that make a large part.
+    pub source: [SpreadCell; SPREAD_CELLS],
+    /// Networks (/24, /56) that do.
+    pub network: [SpreadCell; SPREAD_CELLS],
+}
+
+/// `struct address`: a local address, IPv4 in the first word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Address {
+    /// In network order.
+    pub word: [u32; 4],
 }
 
 #[cfg(test)]
@@ -136,8 +263,15 @@ mod tests {
         layout!("port", Port, armed_until, method, flags, calm_mark, reserve_mark);
         layout!("key", Key, k0, k1);
         layout!("control", Control, key_word, completion, conntrack, cookie_key, flow_key);
-        layout!("verified", Verified, seen, filled, tokens, handshakes);
+        layout!("verified", Verified, seen, filled, tokens, handshakes, limit_filled, limit_tokens);
         layout!("speaker", Speaker, server, client);
+        layout!("limiter", Limiter, global_cell, closed_cell, closed_budget, strays_until, held, reserved);
+        layout!("service_limit", ServiceLimit, rate, cell);
+        layout!("held_key", HeldKey, address, kind, reserved);
+        layout!("held", Held, until, why, rate, cell);
+        layout!("spread_cell", SpreadCell, key, votes, v6);
+        layout!("spread", Spread, asked, samples, registers, source, network);
+        layout!("address", Address, word);
         pairs
     }
 
@@ -155,6 +289,20 @@ mod tests {
             ("SEEN_SOURCES", SEEN_SOURCES as u64),
             ("VERDICT_SLOTS", VERDICT_SLOTS as u64),
             ("PORT_UNPROTECTED", PORT_UNPROTECTED.into()),
+            ("RATE_LINES", RATE_LINES as u64),
+            ("HELD_MAX", HELD_MAX as u64),
+            ("LOCAL_MAX", LOCAL_MAX as u64),
+            ("SPREAD_REGISTERS", SPREAD_REGISTERS as u64),
+            ("SPREAD_CELLS", SPREAD_CELLS as u64),
+            ("SPREAD_SAMPLE", SPREAD_SAMPLE.into()),
+            ("HELD_SOURCE4", 0),
+            ("HELD_SOURCE6", 1),
+            ("HELD_NETWORK4", 2),
+            ("HELD_NETWORK6", 3),
+            ("HELD_CONNECTIONS", HeldWhy::Connections as u64),
+            ("HELD_CONCENTRATED", HeldWhy::Concentrated as u64),
+            ("OVER_PROVE", Over::Prove as u64),
+            ("OVER_DROP", Over::Drop as u64),
             ("METHOD_COOKIE", Method::Cookie as u64),
             ("METHOD_CHALLENGE", Method::Challenge as u64),
             ("COMPLETION_OWN", Completion::Own as u64),
@@ -205,7 +353,7 @@ mod tests {
         for line in header.lines() {
             let define = line.strip_prefix("#define ").and_then(|rest| rest.split_whitespace().next());
             let field = line.trim().strip_prefix("__u").map(|_| line.split(';').next().unwrap_or(line));
-            let field = field.and_then(|f| f.split_whitespace().last());
+            let field = field.and_then(|f| f.split_whitespace().last()).map(|f| f.split('[').next().unwrap_or(f));
             if let Some(name) = define {
                 assert!(pairs.iter().any(|(c, _)| *c == name), "{name} is in abi.h and not compared");
             }

@@ -8,6 +8,7 @@ use libbpf_rs::{OpenMapMut, OpenObject};
 
 use crate::maps::{Maps, is_shared};
 use crate::pins::Pins;
+use crate::settings::per_tick;
 use crate::{Capacity, Error, Settings, messages};
 
 /// Generated: not in our style, and not ours to mend.
@@ -73,6 +74,13 @@ macro_rules! set_globals {
             globals.verified_ticks = $settings.verified_ticks;
             globals.verified6_mask = $settings.mask6();
             globals.answer_bound = $settings.answer_bound;
+            globals.limit_source = per_tick($settings.limits.source);
+            globals.limit_rate = $settings.limits.rate_tokens();
+            globals.limit_burst = $settings.limits.burst_tokens();
+            globals.limit_network = per_tick($settings.limits.network);
+            globals.limit_global = per_tick($settings.limits.global);
+            globals.limit_services = u32::from($settings.limits.services);
+            globals.limit_over = $settings.limits.over as u32;
             globals.netns_cookie = $netns_cookie;
         }
     };

@@ -13,12 +13,25 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::abi::{
-    Completion, Control, Key, Method, PORT_UNPROTECTED, PORTS, Port, SEEN_SOURCES, Speaker, VERDICT_SLOTS, Verified,
+    Completion, Control, Key, Limiter, Method, PORT_UNPROTECTED, PORTS, Port, SEEN_SOURCES, ServiceLimit, Speaker,
+    VERDICT_SLOTS, Verified,
 };
 use crate::{Error, sys};
 
 /// The maps that user space reads or writes. The programs share more of them, which concern only themselves.
-const USED: [&str; 6] = ["verdicts", "ports", "control", "speakers", "verified4", "verified6"];
+const USED: [&str; 11] = [
+    "verdicts",
+    "ports",
+    "control",
+    "speakers",
+    "verified4",
+    "verified6",
+    "limiter",
+    "service_limits",
+    "held",
+    "local_addresses",
+    "spread",
+];
 
 /// Whether all programs share a map of this name. The others are one object's globals (`gate.rodata`, `.bss`).
 pub(crate) fn is_shared(name: &str) -> bool {
@@ -79,6 +92,8 @@ pub struct Maps {
     ports: Mapped<Port>,
     control: Mapped<Control>,
     speakers: Mapped<Speaker>,
+    pub(crate) limiter: Mapped<Limiter>,
+    pub(crate) service_limits: Mapped<ServiceLimit>,
 }
 
 impl std::fmt::Debug for Maps {
@@ -107,14 +122,16 @@ impl Maps {
         let ports = Mapped::new(&handles, "ports", PORTS)?;
         let control = Mapped::new(&handles, "control", 1)?;
         let speakers = Mapped::new(&handles, "speakers", PORTS)?;
-        Ok(Self { handles, ports, control, speakers })
+        let limiter = Mapped::new(&handles, "limiter", 1)?;
+        let service_limits = Mapped::new(&handles, "service_limits", PORTS)?;
+        Ok(Self { handles, ports, control, speakers, limiter, service_limits })
     }
 
     pub(crate) fn handle(&self, name: &str) -> Option<&MapHandle> {
         self.handles.get(name)
     }
 
-    fn get(&self, name: &'static str) -> Result<&MapHandle, Error> {
+    pub(crate) fn get(&self, name: &'static str) -> Result<&MapHandle, Error> {
         self.handle(name).ok_or(io::ErrorKind::NotFound.into()).map_err(Error::map("find", name))
     }
 
@@ -396,11 +413,19 @@ fn prefix_address(prefix: [u8; 8]) -> Ipv6Addr {
 
 fn verified_of(bytes: &[u8]) -> Option<Verified> {
     let mut words = bytes.chunks_exact(4).filter_map(|word| word.first_chunk().map(|w| u32::from_ne_bytes(*w)));
-    Some(Verified { seen: words.next()?, filled: words.next()?, tokens: words.next()?, handshakes: words.next()? })
+    Some(Verified {
+        seen: words.next()?,
+        filled: words.next()?,
+        tokens: words.next()?,
+        handshakes: words.next()?,
+        limit_filled: words.next()?,
+        limit_tokens: words.next()?,
+    })
 }
 
 fn verified_bytes(entry: Verified) -> Vec<u8> {
-    [entry.seen, entry.filled, entry.tokens, entry.handshakes].iter().flat_map(|word| word.to_ne_bytes()).collect()
+    let Verified { seen, filled, tokens, handshakes, limit_filled, limit_tokens } = entry;
+    [seen, filled, tokens, handshakes, limit_filled, limit_tokens].iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 /// libbpf-rs's errors carry the kernel's.
@@ -415,7 +440,7 @@ pub(crate) fn io_error(error: libbpf_rs::Error) -> io::Error {
 
 /// An array map in our memory: `entries` of `T`, shared with the programs. `T` is a `repr(C)` copy of a type in abi.h, for which any
 /// bytes are valid, and its size is a multiple of 8, as the kernel lays out array entries.
-struct Mapped<T> {
+pub(crate) struct Mapped<T> {
     start: NonNull<T>,
     entries: usize,
     kind: PhantomData<T>,
@@ -447,7 +472,7 @@ impl<T> Mapped<T> {
     }
 
     /// The address of one entry, which is valid while `self` is.
-    fn at(&self, index: usize) -> *mut T {
+    pub(crate) fn at(&self, index: usize) -> *mut T {
         assert!(index < self.entries, "the index is within the map");
         // SAFETY: `index` is below `entries`, all of which are in the mapping.
         unsafe { self.start.as_ptr().add(index) }
@@ -482,9 +507,9 @@ mod tests {
 
     #[test]
     fn a_verified_entry_survives_its_bytes() {
-        let entry = Verified { seen: 1, filled: 2, tokens: 3, handshakes: u32::MAX };
+        let entry = Verified { seen: 1, filled: 2, tokens: 3, handshakes: u32::MAX, limit_filled: 5, limit_tokens: 6 };
         assert_eq!(verified_of(&verified_bytes(entry)), Some(entry));
-        assert_eq!(verified_of(&[0; 12]), None);
+        assert_eq!(verified_of(&[0; 20]), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is decided before the programs are loaded: their read-only settings, and how large the tables of verified sources are.
 
-use crate::abi::Verified;
+use crate::abi::{Over, TICK_SHIFT, Verified};
 
 /// What becomes the programs' read-only globals (bpf/config.h). The defaults are those of a host with an MTU of 1500.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,23 @@ pub struct Settings {
     pub verified6_prefix: u8,
     /// Answers to one network (/24, /56) in one tick.
     pub answer_bound: u32,
+    /// Limits on SYNs to listeners.
+    pub limits: Limits,
+}
+
+/// Limits on SYNs to listeners, a second; 0: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one source: exactly where it is verified, by a sketch where not.
+    pub source: u32,
+    /// Of one network (/24, /56), its verified sources not counted.
+    pub network: u32,
+    /// To the whole host.
+    pub global: u32,
+    /// Whether some service has a limit of its own: see [`crate::Maps::set_service_limit`].
+    pub services: bool,
+    /// What happens to a SYN over one of them.
+    pub over: Over,
 }
 
 /// TCP options, as the host's sysctls allow them.
@@ -68,6 +85,7 @@ impl Default for Settings {
             verified_ticks: crate::time::ticks(3600),
             verified6_prefix: 64,
             answer_bound: 4096,
+            limits: Limits::default(),
         }
     }
 }
@@ -76,8 +94,7 @@ impl Settings {
     /// The rate in the programs' unit: tokens (1/1024 SYN) for each 2^20 ns, rounded up, so that no rate above zero becomes zero.
     #[must_use]
     pub(crate) fn rate_tokens(&self) -> u32 {
-        let tokens = (u64::from(self.verified_rate) * 1024 * (1 << 20)).div_ceil(1_000_000_000);
-        u32::try_from(tokens).unwrap_or(u32::MAX)
+        tokens(self.verified_rate)
     }
 
     /// The burst in tokens of 1/1024 SYN.
@@ -92,6 +109,29 @@ impl Settings {
         let bits = u32::from(self.verified6_prefix.min(64));
         let mask = if bits == 0 { 0 } else { u64::MAX << (64 - bits) };
         u64::from_ne_bytes(mask.to_be_bytes())
+    }
+}
+
+fn tokens(per_second: u32) -> u32 {
+    let tokens = (u64::from(per_second) * 1024 * (1 << 20)).div_ceil(1_000_000_000);
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+/// A rate a second as one a tick of 1.07 s, rounded up.
+#[must_use]
+pub(crate) fn per_tick(per_second: u32) -> u32 {
+    u32::try_from((u64::from(per_second) << TICK_SHIFT).div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
+}
+
+impl Limits {
+    /// The rate of a verified source's bucket, as [`Settings::rate_tokens`].
+    pub(crate) fn rate_tokens(&self) -> u32 {
+        tokens(self.source)
+    }
+
+    /// What its bucket holds: a second's worth.
+    pub(crate) fn burst_tokens(&self) -> u32 {
+        self.source.saturating_mul(1024)
     }
 }
 
@@ -156,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_tables_take_110_mib() {
-        assert_eq!(Capacity::default().memory_bytes(), 110 << 20);
+    fn the_default_tables_take_120_mib() {
+        assert_eq!(Capacity::default().memory_bytes(), 120 << 20);
     }
 }

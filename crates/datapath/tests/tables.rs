@@ -26,7 +26,7 @@ fn verified_sources_outlive_another_capacity() {
     in_namespace(|| {
         let pins = base.pins();
         let loaded = load(&pins);
-        let entry = Verified { seen: 7, filled: 8, tokens: 9, handshakes: 10 };
+        let entry = Verified { seen: 7, filled: 8, tokens: 9, handshakes: 10, ..Verified::default() };
         let sources: Vec<_> = ["203.0.113.9", "2001:db8:c:1::"]
             .map(|address| VerifiedSource { address: address.parse().unwrap(), entry })
             .into();
@@ -48,7 +48,7 @@ fn a_full_table_is_counted_and_stays_within_its_bound() {
     in_namespace(|| {
         let capacity = Capacity { verified4: 100_000, verified6: 16 };
         let unattached = Unattached::load(&Settings::default(), capacity).unwrap();
-        let entry = Verified { seen: 1, filled: 0, tokens: 0, handshakes: 1 };
+        let entry = Verified { seen: 1, handshakes: 1, ..Verified::default() };
         let source = |n: u32| VerifiedSource { address: Ipv4Addr::from(0xc612_0000 + n).into(), entry };
         let half: Vec<_> = (0..50_000).map(source).collect();
         unattached.maps().add_verified(&half).unwrap();
