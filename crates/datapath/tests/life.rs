@@ -268,7 +268,7 @@ fn another_version_is_refused_or_replaced() {
         let pins = base.pins();
         drop(load(&pins));
         let folder = base.0.join("bpf").join(format!("net-{}", pins.cookie()));
-        fs::rename(folder.join("abi-1"), folder.join("abi-99")).unwrap();
+        fs::rename(folder.join(format!("abi-{}", sekisho_datapath::abi::ABI_VERSION)), folder.join("abi-99")).unwrap();
         for error in
             [Datapath::open(&pins).unwrap_err(), Datapath::load(&pins, &Settings::default(), SMALL).unwrap_err()]
         {

@@ -4,7 +4,7 @@
 //!
 //! - [`policy`]: what the user wants (the configuration), and [`speaks`]: who speaks first on which port;
 //! - [`observe`]: what is (listeners, interfaces, firewall, sysctls), as plain values;
-//! - [`judge`]: pure: facts in, findings out; [`act`]: the few changes that Sekisho makes to a host, each with its inverse;
+//! - [`judge`]: pure: facts in, findings out; [`spread`]: how a flood is spread; [`act`]: the few changes that Sekisho makes to a host, each with its inverse;
 //! - [`report`]: what `sekisho status` shows, as text and as JSON.
 //!
 //! Nothing here prints, and nothing in [`policy`], [`speaks`] and [`judge`] reads a clock or a file by itself.
@@ -15,3 +15,4 @@ pub mod observe;
 pub mod policy;
 pub mod report;
 pub mod speaks;
+pub mod spread;

@@ -31,6 +31,8 @@ pub struct StatusReport {
     pub services: Vec<ServiceStatus>,
     /// Verified sources; absent when nothing runs.
     pub verified: Option<VerifiedStatus>,
+    /// How the flood of the last seconds is spread; absent when nothing runs.
+    pub flood: Option<FloodStatus>,
     /// Every verdict, in the order of their numbers.
     pub verdicts: Vec<VerdictStatus>,
     /// What was found on the host, the gravest first.
@@ -162,6 +164,45 @@ pub struct VerifiedStatus {
     pub ipv6_capacity: u32,
     /// The memory of both tables, taken when they were made.
     pub memory_bytes: u64,
+}
+
+/// How a flood is spread, and who is held back.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FloodStatus {
+    /// "quiet", "scattered" or "concentrated": see [`crate::spread`].
+    pub shape: &'static str,
+    /// What that rests on.
+    pub evidence: String,
+    /// SYNs that met a filling queue or a limit in the last seconds.
+    pub asked: u64,
+    /// Of them looked at.
+    pub samples: u64,
+    /// How many sources these came from, about.
+    pub distinct_sources: u64,
+    /// Networks and sources that make a large part of it, the largest first.
+    pub parts: Vec<FloodPart>,
+    /// Who is held back.
+    pub held: Vec<HeldStatus>,
+}
+
+/// A network's or source's part of a flood.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FloodPart {
+    /// The address or prefix.
+    pub prefix: String,
+    /// At least so many percent.
+    pub percent: u64,
+}
+
+/// Somebody who is held back for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldStatus {
+    /// The address or prefix.
+    pub prefix: String,
+    /// "connections" or "concentrated".
+    pub why: &'static str,
+    /// For how many seconds more.
+    pub seconds: u64,
 }
 
 /// One verdict.

@@ -57,6 +57,7 @@ pub fn explain(policy: &Policy) -> String {
         verified.burst
     ));
     line(format!("One unproven network (/24, /56) gets at most {} answers a second.", policy.answers_per_network));
+    policy.limits.words().into_iter().for_each(&mut line);
     if let Some(mss) = policy.mss4 {
         line(format!("Answers over IPv4 carry an MSS of {mss}."));
     }
@@ -87,6 +88,9 @@ fn service_words(service: &Service, policy: &Policy) -> String {
     let mut words = format!("{ports}: {speaks}, {method}");
     if service.marks != policy.marks {
         let _ = write!(words, "; marks {} and {}", percent(service.marks.calm), percent(service.marks.reserve));
+    }
+    if let Some(limit) = service.limit {
+        let _ = write!(words, "; at most {limit} SYN/s");
     }
     words + "."
 }

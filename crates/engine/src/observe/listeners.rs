@@ -12,6 +12,8 @@ use super::netlink::{self, Message, attribute, u32_at};
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_SKV6ONLY: u16 = 11;
 const TCP_LISTEN: u32 = 10;
+/// ESTABLISHED, CLOSE_WAIT, FIN_WAIT1 and FIN_WAIT2: what the application still holds, or the kernel for it.
+const OPEN: u32 = 1 << 1 | 1 << 8 | 1 << 4 | 1 << 5;
 const TCP_SYN_RECV: u32 = 3;
 const TCP_NEW_SYN_RECV: u32 = 12;
 /// `struct inet_diag_msg` up to its attributes.
@@ -63,6 +65,22 @@ pub fn services() -> io::Result<Vec<Service>> {
         half_open.extend(sockets(family, 1 << TCP_SYN_RECV | 1 << TCP_NEW_SYN_RECV)?);
     }
     Ok(group(&listeners, &half_open))
+}
+
+/// The other ends of all connections to listeners of this network namespace, idle ones too; IPv4 addresses as such. Connections within
+/// this host do not count.
+///
+/// # Errors
+/// As for [`services`].
+pub fn peers() -> io::Result<Vec<IpAddr>> {
+    let mut ports = std::collections::BTreeSet::new();
+    let mut open = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        ports.extend(sockets(family, 1 << TCP_LISTEN)?.iter().map(|listener| listener.local.port()));
+        open.extend(sockets(family, OPEN)?);
+    }
+    let accepted = open.iter().filter(|socket| ports.contains(&socket.local.port()));
+    Ok(accepted.map(|socket| socket.remote.ip().to_canonical()).filter(|peer| !peer.is_loopback()).collect())
 }
 
 /// Adds up listeners that share an address and port, and gives each half-open connection to the most specific of them.

@@ -2,11 +2,12 @@
 //!
 //! - [`netlink`]: the little of netlink that the others need;
 //! - [`listeners`]: listening sockets and their queues (sock_diag); [`links`]: interfaces (rtnetlink), [`ethtool`]: their
-//!   offloads; [`routes`]: the default route;
+//!   offloads; [`routes`]: the default route; [`addresses`]: its own addresses;
 //! - [`sysctl`]: settings under /proc/sys/net; [`firewall`]: what nftables and iptables do to handshakes they have not seen;
 //!
 //! Everything is about the network namespace of the calling thread.
 
+pub mod addresses;
 pub mod ethtool;
 pub mod firewall;
 pub mod links;

@@ -3,6 +3,7 @@
 //! [`Policy::default`] is a good configuration, so a host needs no file at all. [`Policy::parse`] reads one (TOML; see
 //! [`mod@self::read`] for how mistakes are told), [`Policy::port`] is the pure function from policy to the settings of one port.
 
+mod limits;
 mod read;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::speaks::{Speaker, SpeakerSource};
 
+pub use limits::{LimitPolicy, OnConcentrated, Over};
 pub use read::{ConfigError, Problem, duration_text};
 
 /// Where the configuration is looked for unless `--config` names another file. It need not exist.
@@ -149,6 +151,8 @@ pub struct Service {
     pub protect: bool,
     /// Marks of its own.
     pub marks: Marks,
+    /// SYNs a second of its own; `None`: the general limit per service.
+    pub limit: Option<u32>,
 }
 
 /// The configuration.
@@ -172,6 +176,8 @@ pub struct Policy {
     pub mss4: Option<u16>,
     /// The same for IPv6.
     pub mss6: Option<u16>,
+    /// What is bounded.
+    pub limits: LimitPolicy,
     /// What differs for some ports.
     pub services: Vec<Service>,
 }
@@ -188,6 +194,7 @@ impl Default for Policy {
             answers_per_network: 4096,
             mss4: None,
             mss6: None,
+            limits: LimitPolicy::default(),
             services: Vec::new(),
         }
     }
@@ -236,6 +243,11 @@ impl Policy {
     /// The service that names `port`, if any.
     pub fn service(&self, port: u16) -> Option<&Service> {
         self.services.iter().find(|service| service.ports.iter().any(|range| range.contains(&port)))
+    }
+
+    /// How many SYNs a second `port` takes; 0: no limit.
+    pub fn service_limit(&self, port: u16) -> u32 {
+        self.service(port).and_then(|service| service.limit).unwrap_or(self.limits.service)
     }
 
     /// What the datapath is told about `port`. `learnt` is who was seen to speak first there.

@@ -8,6 +8,8 @@
 //! /etc/sekisho.toml:7:8: `calm` must be a share from 0 to 1, not 25 (25 percent is 0.25)
 //! ```
 
+mod limits;
+
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -84,7 +86,7 @@ pub(super) fn policy(text: &str, file: &Path) -> Result<Policy, ConfigError> {
 }
 
 const ROOT_KEYS: &[&str] =
-    &["mode", "interface", "linger", "mss4", "mss6", "cookie", "marks", "verified", "answers", "service"];
+    &["mode", "interface", "linger", "mss4", "mss6", "cookie", "marks", "verified", "answers", "limits", "service"];
 
 fn root_table(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy) {
     for (key, value) in table {
@@ -98,6 +100,7 @@ fn root_table(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy)
             "marks" => reader.table(key, value, |reader, table| marks(reader, table, &mut policy.marks)),
             "verified" => reader.table(key, value, |reader, table| verified(reader, table, &mut policy.verified)),
             "answers" => reader.table(key, value, |reader, table| answers(reader, table, policy)),
+            "limits" => reader.table(key, value, |reader, table| limits::limits(reader, table, &mut policy.limits)),
             "service" => {}
             _ => reader.unknown(key, ROOT_KEYS),
         }
@@ -168,7 +171,7 @@ fn services(reader: &mut Reader<'_>, key: &Key<'_>, value: &Value<'_>, policy: &
     }
 }
 
-const SERVICE_KEYS: &[&str] = &["ports", "speaks_first", "method", "protect", "calm", "reserve"];
+const SERVICE_KEYS: &[&str] = &["ports", "speaks_first", "method", "protect", "calm", "reserve", "limit"];
 
 fn one_service(reader: &mut Reader<'_>, entry: &Value<'_>, table: &DeTable<'_>, policy: &Policy) -> Service {
     let speakers = [("server", Some(Speaker::Server)), ("client", Some(Speaker::Client)), ("auto", None)];
@@ -180,6 +183,7 @@ fn one_service(reader: &mut Reader<'_>, entry: &Value<'_>, table: &DeTable<'_>, 
         method: MethodChoice::Auto,
         protect: true,
         marks: policy.marks,
+        limit: None,
     };
     let mut marks_at = None;
     for (key, value) in table {
@@ -190,6 +194,11 @@ fn one_service(reader: &mut Reader<'_>, entry: &Value<'_>, table: &DeTable<'_>, 
             "protect" => reader.boolean(key, value, &mut service.protect),
             "calm" => reader.share(key, value, &mut service.marks.calm),
             "reserve" => reader.share(key, value, &mut service.marks.reserve),
+            "limit" => {
+                let mut limit = 0;
+                reader.integer(key, value, 0..=limits::RATE_MAX, &mut limit);
+                service.limit = Some(limit);
+            }
             _ => reader.unknown(key, SERVICE_KEYS),
         }
         if matches!(key.get_ref().as_ref(), "calm" | "reserve") {
@@ -488,12 +497,14 @@ mod tests {
             answers_per_network: 100,
             mss4: Some(1400),
             mss6: Some(1380),
+            limits: crate::policy::LimitPolicy::default(),
             services: vec![Service {
                 ports: vec![25..=25, 8000..=8010],
                 speaks_first: Some(Speaker::Client),
                 method: MethodChoice::Challenge,
                 protect: false,
                 marks: Marks { calm: 0.2, reserve: 1.0 },
+                limit: None,
             }],
         };
         assert_eq!(read, expected);

@@ -6,6 +6,7 @@
 mod completion;
 mod interfaces;
 mod learning;
+mod limits;
 mod log;
 mod notify;
 mod settings;
@@ -30,10 +31,12 @@ use crate::state::{State, mends_file};
 use completion::Decision;
 use interfaces::{Guards, Means, wanted};
 use learning::Learning;
+use limits::Limiting;
 use notify::notify;
 use signals::{Signal, Signals};
 
 pub use learning::{learnt, samples};
+pub use limits::judged;
 
 const TICK: Duration = Duration::from_secs(1);
 /// How often nat tables and what was learnt are looked at.
@@ -105,6 +108,7 @@ struct Daemon {
     guards: Guards,
     mends: Mends,
     learning: Learning,
+    limiting: Limiting,
     ports: Vec<PortSettings>,
     decision: Decision,
     armed: BTreeSet<u16>,
@@ -136,6 +140,7 @@ impl Daemon {
             guards: Guards::default(),
             mends,
             learning,
+            limiting: Limiting::new(),
             ports: Vec::new(),
             decision,
             armed: BTreeSet::new(),
@@ -159,6 +164,7 @@ impl Daemon {
         self.mend_host();
         self.apply_completion();
         self.apply_ports();
+        self.apply_limits();
         let means = Means { loaded: &self.loaded, policy: &self.config.policy };
         self.guards.bring_up(means, &self.config.policy.interfaces)?;
         self.watch();
@@ -190,10 +196,12 @@ impl Daemon {
         self.rotate_keys();
         self.look_at_interfaces();
         self.tell_armed();
+        self.limiting.tick(&self.config.policy, self.loaded.datapath().maps());
         if self.slow_at.elapsed() >= SLOW {
             self.slow_at = Instant::now();
             self.apply_ports();
             self.look_for_nat();
+            self.apply_addresses();
             self.look_at_firewall();
         }
         if self.saved_at.elapsed() >= SAVE {
@@ -298,6 +306,16 @@ impl Daemon {
         self.ports = ports;
     }
 
+    fn apply_limits(&self) {
+        Limiting::apply(&self.config.policy, self.loaded.datapath().maps());
+        self.apply_addresses();
+    }
+
+    fn apply_addresses(&self) {
+        let translated = !firewall::nat().is_empty();
+        Limiting::apply_addresses(&self.config.policy.limits, self.loaded.datapath().maps(), translated);
+    }
+
     fn watch(&self) {
         if let Err(error) = self.loaded.watch() {
             warn!(
@@ -361,6 +379,7 @@ impl Daemon {
         self.mend_host();
         self.apply_completion();
         self.apply_ports();
+        self.apply_limits();
         let means = Means { loaded: &self.loaded, policy: &self.config.policy };
         self.guards = Guards::default();
         self.guards.bring_up(means, &self.config.policy.interfaces)?;

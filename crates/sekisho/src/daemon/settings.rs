@@ -1,7 +1,7 @@
 //! From policy and host to what the programs are told: pure but for the sysctls that it reads.
 
 use sekisho_datapath::settings::Offers;
-use sekisho_datapath::{Capacity, Method, PortPolicy, Settings, time};
+use sekisho_datapath::{Capacity, Limits, Method, Over, PortPolicy, Settings, time};
 use sekisho_engine::observe::sysctl;
 use sekisho_engine::policy::{self, Mode, Policy, PortSettings};
 
@@ -29,6 +29,21 @@ pub fn settings(policy: &Policy, interface: Option<&str>) -> Settings {
         verified_ticks: time::ticks(policy.verified.expiry.as_secs()),
         verified6_prefix: policy.verified.prefix6,
         answer_bound: policy.answers_per_network,
+        limits: limits(policy),
+    }
+}
+
+fn limits(policy: &Policy) -> Limits {
+    let own = policy.services.iter().any(|service| service.limit.is_some_and(|limit| limit > 0));
+    Limits {
+        source: policy.limits.source,
+        network: policy.limits.prefix,
+        global: policy.limits.global,
+        services: own || policy.limits.service > 0,
+        over: match policy.limits.over {
+            policy::Over::Prove => Over::Prove,
+            policy::Over::Drop => Over::Drop,
+        },
     }
 }
 

@@ -2,10 +2,16 @@
 
 use std::fmt::Write;
 
-use sekisho_engine::report::{CompletionStatus, InterfaceStatus, ServiceStatus, State, StatusReport, VerifiedStatus};
+use sekisho_engine::policy::duration_text;
+use sekisho_engine::report::{
+    CompletionStatus, FloodStatus, InterfaceStatus, ServiceStatus, State, StatusReport, VerifiedStatus,
+};
 
 /// No line is longer, unless one word is.
 const WIDTH: usize = 100;
+
+/// Of those who are held back, so many are shown.
+const HELD_SHOWN: usize = 10;
 
 /// The whole report.
 pub fn render(report: &StatusReport) -> String {
@@ -41,6 +47,9 @@ fn head(report: &StatusReport) -> String {
     if let Some(verified) = &report.verified {
         text += &field("Verified", &verified_words(verified));
     }
+    if let Some(flood) = &report.flood {
+        text += &flood_words(flood);
+    }
     text
 }
 
@@ -71,6 +80,22 @@ fn verified_words(verified: &VerifiedStatus) -> String {
         verified.ipv6_capacity,
         verified.memory_bytes >> 20
     )
+}
+
+/// Nothing while all is quiet.
+fn flood_words(flood: &FloodStatus) -> String {
+    let mut text = String::new();
+    if flood.shape != "quiet" {
+        text += &field("Flood", &format!("{}: {}", flood.shape, flood.evidence));
+    }
+    for held in flood.held.iter().take(HELD_SHOWN) {
+        let why = if held.why == "connections" { "too many connections" } else { "makes a large part of a flood" };
+        text += &field("Held back", &format!("{} for {}: {why}", held.prefix, duration_text(held.seconds)));
+    }
+    if flood.held.len() > HELD_SHOWN {
+        text += &field("Held back", &format!("{} more (--json has all)", flood.held.len() - HELD_SHOWN));
+    }
+    text
 }
 
 fn field(name: &str, value: &str) -> String {
@@ -198,6 +223,7 @@ fn capital(words: &str) -> String {
 mod tests {
     use sekisho_datapath::Verdict;
     use sekisho_engine::judge::{Finding, Severity};
+    use sekisho_engine::report::{FloodPart, HeldStatus};
     use sekisho_engine::report::{VERSION, VerdictStatus};
 
     use super::*;
@@ -273,6 +299,16 @@ mod tests {
                 ipv6_capacity: 1 << 18,
                 memory_bytes: 110 << 20,
             }),
+            flood: Some(FloodStatus {
+                shape: "concentrated",
+                evidence: "1000 of 32000 SYNs that met a filling queue or a limit were looked at: 300 sources; 198.18.7.0/24 made 70%"
+                    .into(),
+                asked: 32000,
+                samples: 1000,
+                distinct_sources: 300,
+                parts: vec![FloodPart { prefix: "198.18.7.0/24".into(), percent: 70 }],
+                held: vec![HeldStatus { prefix: "198.18.7.0/24".into(), why: "concentrated", seconds: 540 }],
+            }),
             verdicts: vec![verdict(Verdict::SynCalm, 17), verdict(Verdict::CookieSent, 1_234_567)],
             findings: vec![Finding {
                 id: "syncookies-off",
@@ -323,6 +359,7 @@ mod tests {
             completion: None,
             services: Vec::new(),
             verified: None,
+            flood: None,
             findings: Vec::new(),
             ..report()
         };
