@@ -17,7 +17,7 @@
 #define DOOR_TICKS 5		/* how long a proved challenge lets its flow's SYN in */
 
 /* Bounds. Each table's memory is in the comment. */
-#define PORTS 65536	       /* ports: 8 bytes each, 512 KiB; speakers: the same */
+#define PORTS 65536	       /* ports: 8 bytes each, 512 KiB; services and speakers: the same */
 #define FLOWS (1 << 19)	       /* flows: 32 bytes each, 16 MiB */
 #define ANSWER_LINES 8192      /* answers: 64 bytes each, 512 KiB */
 #define SEEN_SOURCES (1 << 20) /* seen: 1 byte each, 1 MiB */
@@ -27,16 +27,23 @@
 #define LOCAL_MAX 1024	       /* local_addresses: 72 bytes each */
 #define SPREAD_REGISTERS 1024  /* spread: 5 KiB a CPU */
 #define SPREAD_CELLS 128
-#define SPREAD_SAMPLE 32 /* one SYN of so many is looked at */
+#define SPREAD_SAMPLE 32       /* one SYN of so many is looked at */
+#define FILTER_WORDS (1 << 19) /* filter: 8 bytes each, 4 MiB: half for each family */
+#define LENGTHS 84	       /* prefix lengths of one kind: 33 of IPv4; 48 and 81 of IPv6 */
 
-/* One port number's state and policy. `armed_until` is written by gate, the rest by user space (single bytes, through
- * mmap). */
+/* One port number's state, which outlives every change of policy. Written by gate. */
 struct port {
 	__u32 armed_until; /* tick until which segments for this port are looked at; 0: calm */
+	__u32 reserved;
+};
+
+/* One port number's policy. Written by user space, as one word. */
+struct service {
 	__u8 method;	   /* enum method */
 	__u8 flags;	   /* PORT_* */
 	__u8 calm_mark;	   /* share of the backlog in 1/256: below it nothing is asked */
 	__u8 reserve_mark; /* share of the backlog in 1/256: from it on everybody gets a cookie */
+	__u32 reserved;
 };
 
 enum method {
@@ -150,4 +157,60 @@ struct spread {
 /* A local address, IPv4 in the first word, in network order. */
 struct address {
 	__u32 word[4];
+};
+
+/* The lists of sources: see lists.h. */
+enum list {
+	LIST_BLOCK = 0,
+	LIST_ALLOW = 1,
+};
+
+/* A prefix on a list. */
+struct listed_key {
+	__u8 list; /* enum list */
+	__u8 v6;
+	__u8 length;
+	__u8 reserved;
+	__u32 address[4]; /* network order, masked; zeros behind an IPv4 address */
+};
+
+#define LISTED_FORCED 1 /* a block that goes before an allowance */
+
+struct listed {
+	__u64 hits;    /* packets that it decided; two CPUs at once may count one for two */
+	__u32 expires; /* the tick from which on it no longer holds; 0: never */
+	__u32 filled;  /* time of `tokens`, in 2^20 ns (1.05 ms) */
+	__u32 tokens;  /* of an allowed prefix: SYNs that it may send at once, times 1024 */
+	__u8 origin;   /* user space's own: who put it there */
+	__u8 flags;    /* LISTED_* */
+	__u16 reserved;
+};
+
+/* A prefix length, with the mask that belongs to it, so that nothing has to be shifted for each packet. */
+struct prefix_length {
+	__u32 mask[4]; /* network order */
+	__u32 length;
+};
+
+/* Which prefix lengths are in use. New ones come at the end, and then the count grows. */
+struct lengths {
+	__u32 count;
+	struct prefix_length at[LENGTHS];
+};
+
+/* The three kinds of prefix that are looked for separately. */
+enum kind {
+	KIND_V4 = 0,
+	KIND_V6_SHORT = 1, /* shorter than /48: the filter says nothing about them */
+	KIND_V6_LONG = 2,
+	KINDS = 3,
+};
+
+/* The lists' head. */
+struct lists {
+	__u64 secret; /* of the filter's hash */
+	__u32 any;    /* whether there is anything at all */
+	__u32 blocks; /* whether there is anything to block */
+	struct lengths block[KINDS];
+	struct lengths allow[KINDS];
 };

@@ -140,3 +140,48 @@ int bench_verified(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	return is_verified(&p, c, bpf_ktime_get_coarse_ns()) ? XDP_PASS : XDP_DROP;
 }
+
+/* What gate does for the lists, alone: parse, and how the source stands. */
+SEC("xdp")
+int bench_lists(struct xdp_md *ctx)
+{
+	struct packet p;
+
+	if (!lay(ctx))
+		return XDP_ABORTED;
+	if (packet_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p) != PARSED_TCP)
+		return XDP_ABORTED;
+	return standing(&p, true) == STANDING_BLOCKED ? XDP_DROP : XDP_PASS;
+}
+
+/* The kernel's own structure for prefixes, which the lists are compared with. */
+struct lpm_key {
+	__u32 length;
+	__u32 address;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 21);
+	__type(key, struct lpm_key);
+	__type(value, __u64);
+} lpm SEC(".maps");
+
+SEC("xdp")
+int bench_lpm(struct xdp_md *ctx)
+{
+	struct packet p;
+
+	if (!lay(ctx))
+		return XDP_ABORTED;
+	if (packet_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p) != PARSED_TCP)
+		return XDP_ABORTED;
+	struct lpm_key key = {.length = 32, .address = p.source[0]};
+	__u64 *hits = bpf_map_lookup_elem(&lpm, &key);
+
+	if (!hits)
+		return XDP_PASS;
+	*hits += 1;
+	return XDP_DROP;
+}

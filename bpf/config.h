@@ -25,6 +25,9 @@ volatile const __u32 offers = 15;
  * 20 SYN/s. */
 volatile const __u32 verified_rate = 21;
 volatile const __u32 verified_burst = 40 * 1024;
+/* The same for an allowed prefix, whatever the queues: 105 is 100 SYN/s. */
+volatile const __u32 allowed_rate = 105;
+volatile const __u32 allowed_burst = 200 * 1024;
 /* How long a verified source is remembered after its last handshake, in ticks: an hour. */
 volatile const __u32 verified_ticks = 3353;
 /* The part of an IPv6 address (its first eight bytes, in network order) that is one source: /64. */

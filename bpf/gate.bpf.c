@@ -1,5 +1,5 @@
 /* gate: the checkpoint itself, in XDP, before the kernel spends anything on a packet. Read main, `gate`, at the end
- * first; the journey of a SYN is `syn`, that of everything else `segment`.
+ * first; the journey of a SYN is `syn`, that of everything else `segment`; before both come the lists.
  *
  * Nothing is written per source here. What is written: counters, one cell of a fixed-size filter, and the time until
  * which a port is armed.
@@ -12,6 +12,7 @@
 #include "verified.h"
 #include "limits.h"
 #include "kernel_cookie.h"
+#include "lists.h"
 
 /* ---- answers ---- */
 
@@ -166,7 +167,8 @@ static __always_inline enum verdict in_reserve(const struct packet *p, const str
 
 /* A SYN to a listener whose queue has passed the calm mark, or one over a limit. */
 static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
-					  const struct queues *q, struct port *port, const struct control *c, bool over)
+					  const struct queues *q, struct port *port, const struct service *service,
+					  const struct control *c, bool over)
 {
 	__u64 now_ns = bpf_ktime_get_coarse_ns();
 	__u32 until = (now_ns >> TICK_SHIFT) + linger_ticks;
@@ -175,8 +177,8 @@ static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packe
 
 	if (port->armed_until != until)
 		port->armed_until = until;
-	if (q->syn < share(q, port->reserve_mark))
-		decided = in_reserve(p, q, c, port->method, over, now_ns, &flow);
+	if (q->syn < share(q, service->reserve_mark))
+		decided = in_reserve(p, q, c, service->method, over, now_ns, &flow);
 	else
 		decided = by_cookie(q, c);
 	if (verdict_action(decided) != ANSWER)
@@ -187,17 +189,17 @@ static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packe
 
 /* A SYN to a listener: how full are its own queues? */
 static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
-						    struct port *port)
+						    struct port *port, const struct service *service)
 {
 	struct control *c = control_of();
 	struct queues q;
 
-	if (port->flags & PORT_UNPROTECTED)
+	if (service->flags & PORT_UNPROTECTED)
 		return syn_unprotected;
 	if (!c || !read_queues(sk, &q))
 		return syn_known;
 	enum verdict over = over_limit(p, c);
-	bool calm = q.syn < share(&q, port->calm_mark);
+	bool calm = q.syn < share(&q, service->calm_mark);
 
 	if (unlikely(over != WITHIN || !calm))
 		spread_sample(p, c);
@@ -207,19 +209,20 @@ static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const st
 		return accept_full;
 	if (likely(calm && over == WITHIN))
 		return syn_calm;
-	return prove(ctx, p, sk, &q, port, c, over != WITHIN);
+	return prove(ctx, p, sk, &q, port, service, c, over != WITHIN);
 }
 
 static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet *p)
 {
+	const struct service *service = service_of(p);
 	struct port *port = port_of(p);
 	struct bpf_sock *sk = socket_of(ctx, p);
 	enum verdict verdict = syn_known;
 
 	if (!sk)
 		return without_socket(p, syn_elsewhere, closed_port);
-	if (port && sk->state == STATE_LISTEN)
-		verdict = syn_to_listener(ctx, p, sk, port);
+	if (port && service && sk->state == STATE_LISTEN)
+		verdict = syn_to_listener(ctx, p, sk, port, service);
 	bpf_sk_release(sk);
 	return verdict;
 }
@@ -269,16 +272,17 @@ static __always_inline enum verdict to_listener(struct xdp_md *ctx, const struct
 	return ack_to_listener(ctx, p, sk, c, now_ns);
 }
 
-static __always_inline enum verdict segment_armed(struct xdp_md *ctx, const struct packet *p, const struct port *port,
-						  __u64 now_ns)
+static __always_inline enum verdict segment_armed(struct xdp_md *ctx, const struct packet *p, __u64 now_ns)
 {
+	const struct service *service = service_of(p);
 	struct control *c = control_of();
 	enum verdict verdict = segment_socket;
 
-	if (!c)
+	if (!c || !service)
 		return segment_calm;
 	/* An RST of a connection has this number by chance once in 2^31. */
-	if ((p->flags & (TCP_RST | TCP_ACK)) == TCP_RST && port->method == METHOD_CHALLENGE && rst_proves(p, c, now_ns))
+	if ((p->flags & (TCP_RST | TCP_ACK)) == TCP_RST && service->method == METHOD_CHALLENGE &&
+	    rst_proves(p, c, now_ns))
 		return challenge_proved;
 	struct bpf_sock *sk = socket_of(ctx, p);
 
@@ -327,7 +331,45 @@ static __always_inline enum verdict segment(struct xdp_md *ctx, const struct pac
 		port->armed_until = 0;
 		return segment_calm;
 	}
-	return segment_armed(ctx, p, port, now_ns);
+	return segment_armed(ctx, p, now_ns);
+}
+
+/* ---- the lists ---- */
+
+static __always_inline const struct lists *lists_head(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&lists, &key);
+}
+
+static __always_inline __u64 filter_word(__u32 index)
+{
+	__u64 *word = bpf_map_lookup_elem(&filter, &index);
+
+	return word ? *word : 0;
+}
+
+static __always_inline struct listed *listed_find(const struct listed_key *key)
+{
+	return bpf_map_lookup_elem(&listed, key);
+}
+
+static __always_inline __u64 lists_now_ns(void)
+{
+	return bpf_ktime_get_coarse_ns();
+}
+
+/* How the source of a packet stands. Where there are no lists, one branch. */
+static __always_inline enum standing standing(const struct packet *p, bool opens)
+{
+	const struct lists *l = lists_head();
+	struct source s;
+
+	if (!l || likely(!(opens ? l->any : l->blocks)))
+		return STANDING_NONE;
+	source_of(&s, p, opens);
+	return standing_of(&s, allowed_rate, allowed_burst);
 }
 
 /* ---- the journey ---- */
@@ -346,9 +388,14 @@ static __always_inline enum verdict judge(struct xdp_md *ctx)
 	case PARSED_TCP:
 		break;
 	}
-	if ((p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
-		return syn(ctx, &p);
-	return segment(ctx, &p);
+	bool opens = (p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	enum standing stands = standing(&p, opens);
+
+	if (unlikely(stands == STANDING_BLOCKED))
+		return blocked;
+	if (stands == STANDING_ALLOWED)
+		return allowed;
+	return opens ? syn(ctx, &p) : segment(ctx, &p);
 }
 
 static __always_inline int checkpoint(struct xdp_md *ctx)

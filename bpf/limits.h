@@ -10,6 +10,9 @@
 #include "maps.h"
 #include "verified.h"
 
+/* A function with a frame of its own: the program's has 512 bytes together with those it calls. */
+#define __own_frame static __attribute__((noinline))
+
 /* The verdict of whoever is within all limits. */
 #define WITHIN syn_calm
 
@@ -81,16 +84,9 @@ static __always_inline enum verdict held_back(const struct packet *p, const stru
 	return concentrated;
 }
 
-/* What a SYN to a listener is over; WITHIN if nothing. */
-static __always_inline enum verdict over_limit(const struct packet *p, const struct control *c)
+__own_frame enum verdict any_over(const struct packet *p, const struct control *c, struct limiter *l)
 {
-	struct limiter *l = limiter_of();
 	enum verdict over = WITHIN;
-
-	if (!l)
-		return WITHIN;
-	if (!limit_source && !limit_network && !limit_global && !limit_services && likely(!l->held))
-		return WITHIN;
 	__u64 now_ns = bpf_ktime_get_coarse_ns();
 	__u32 tick = now_ns >> TICK_SHIFT;
 
@@ -105,6 +101,18 @@ static __always_inline enum verdict over_limit(const struct packet *p, const str
 	return over;
 }
 
+/* What a SYN to a listener is over; WITHIN if nothing. */
+static __always_inline enum verdict over_limit(const struct packet *p, const struct control *c)
+{
+	struct limiter *l = limiter_of();
+
+	if (!l)
+		return WITHIN;
+	if (!limit_source && !limit_network && !limit_global && !limit_services && likely(!l->held))
+		return WITHIN;
+	return any_over(p, c, l);
+}
+
 /* Whether a verdict of over_limit() ends the SYN's journey. */
 static __always_inline bool over_drops(enum verdict over)
 {
@@ -112,13 +120,13 @@ static __always_inline bool over_drops(enum verdict over)
 }
 
 /* Takes one SYN of so many into the account of how a flood is spread. */
-static __always_inline void spread_sample(const struct packet *p, const struct control *c)
+__own_frame int spread_sample(const struct packet *p, const struct control *c)
 {
 	__u32 zero = 0;
 	struct spread *s = bpf_map_lookup_elem(&spread, &zero);
 
 	if (!s || s->asked++ % SPREAD_SAMPLE)
-		return;
+		return 0;
 	__u64 source = verified_key(p), network = source_network(p);
 	__u32 of_source = mix(source, c->flow_key.k0), of_network = mix(network, c->flow_key.k1);
 
@@ -126,11 +134,12 @@ static __always_inline void spread_sample(const struct packet *p, const struct c
 	spread_register(s->registers, of_source);
 	spread_vote(&s->source[of_source >> 10 & (SPREAD_CELLS - 1)], source, p->v6);
 	spread_vote(&s->network[of_network >> 10 & (SPREAD_CELLS - 1)], network, p->v6);
+	return 0;
 }
 
 /* Whether a segment that belongs to no socket is one too many: for an address of this host, which would answer it by RST. What is
  * forwarded, translated or tunnelled has another address, and is none of ours. */
-static __always_inline bool too_many_resets(const struct packet *p, struct limiter *l)
+__own_frame bool too_many_resets(const struct packet *p, struct limiter *l)
 {
 	struct address address = {};
 

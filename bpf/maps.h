@@ -1,8 +1,12 @@
 /* The tables. All three programs share them through pins of these names; sizes and what they mean are in abi.h.
  *
- * Every one has a bound. `verdicts`, `ports`, `control`, `flows`, `answers`, `seen`, `speakers`, `spread` and those of
- * rates and limits are arrays: they cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been away longest is forgotten, and
- * proves itself again.
+ * State is shared by all generations of the programs and stays: `verdicts`, `ports`, `control`, `flows`, `answers`, `seen`,
+ * `verified4`, `verified6`, `speakers`, `rates_source`,
+ * `rates_network`, `limiter`, `held`, `local_addresses`, `spread`. Policy belongs to one generation, and a change of policy makes new ones: `services`, `service_limits`,
+ * `lists`, `filter`, `listed`.
+ *
+ * Every one has a bound. The arrays cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been away longest is
+ * forgotten, and proves itself again. `listed`, `held` and `local_addresses` are written by user space alone, which is told when it is full.
  */
 #pragma once
 
@@ -26,6 +30,39 @@ struct {
 	__type(key, __u32);
 	__type(value, struct port);
 } ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PORTS);
+	__type(key, __u32);
+	__type(value, struct service);
+} services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lists);
+} lists SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FILTER_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} filter SEC(".maps");
+
+/* How many there may be is user space's; this is the default. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct listed_key);
+	__type(value, struct listed);
+} listed SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -152,6 +189,13 @@ static __always_inline struct port *port_of(const struct packet *p)
 	__u32 key = swap16(p->destination_port);
 
 	return bpf_map_lookup_elem(&ports, &key);
+}
+
+static __always_inline const struct service *service_of(const struct packet *p)
+{
+	__u32 key = swap16(p->destination_port);
+
+	return bpf_map_lookup_elem(&services, &key);
 }
 
 static __always_inline struct control *control_of(void)

@@ -35,15 +35,29 @@ pub const SPREAD_REGISTERS: usize = 1024;
 pub const SPREAD_CELLS: usize = 128;
 /// One SYN of so many is sampled.
 pub const SPREAD_SAMPLE: u32 = 32;
-/// A flag of [`Port`]: the service is left unprotected.
+/// 64-bit words of the map `filter`.
+pub const FILTER_WORDS: usize = 1 << 19;
+/// Prefix lengths of one kind that are in use at most.
+pub const LENGTHS: usize = 84;
+/// A flag of [`Service`]: it is left unprotected.
 pub const PORT_UNPROTECTED: u8 = 1;
+/// A flag of [`Listed`]: a block that goes before an allowance.
+pub const LISTED_FORCED: u8 = 1;
 
-/// `struct port`: one port number's state and policy.
+/// `struct port`: one port number's state, which outlives every change of policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Port {
     /// Tick until which segments for this port are looked at; 0: calm. Written by gate.
     pub armed_until: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `struct service`: one port number's policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Service {
     /// `enum method`.
     pub method: u8,
     /// `PORT_*`.
@@ -52,6 +66,105 @@ pub struct Port {
     pub calm_mark: u8,
     /// Share of the backlog in 1/256 from which on everybody gets a cookie.
     pub reserve_mark: u8,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `enum list`: what becomes of a listed source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum List {
+    /// Its packets are dropped.
+    Block = 0,
+    /// Its SYNs pass before any proof, within a rate.
+    Allow = 1,
+}
+
+/// `struct listed_key`: a prefix on a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct ListedKey {
+    /// [`List`].
+    pub list: u8,
+    /// Whether it is IPv6.
+    pub v6: u8,
+    /// The prefix's length in bits.
+    pub length: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// In network order, masked; zeros behind an IPv4 address.
+    pub address: [u32; 4],
+}
+
+/// `struct listed`: what is known of a prefix on a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Listed {
+    /// Packets that it decided; two CPUs at once may count one for two.
+    pub hits: u64,
+    /// The tick from which on it no longer holds; 0: never.
+    pub expires: u32,
+    /// Time of `tokens`, in 2^20 ns (1.05 ms).
+    pub filled: u32,
+    /// Of an allowed prefix: SYNs that it may send at once, times 1024.
+    pub tokens: u32,
+    /// The caller's own: who put it there.
+    pub origin: u8,
+    /// `LISTED_*`.
+    pub flags: u8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// `struct prefix_length`: a prefix length and its mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct PrefixLength {
+    /// In network order.
+    pub mask: [u32; 4],
+    /// In bits.
+    pub length: u32,
+}
+
+/// `struct lengths`: the prefix lengths of one kind that are in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Lengths {
+    /// How many of `at` count.
+    pub count: u32,
+    /// The lengths, in the order in which they came.
+    pub at: [PrefixLength; LENGTHS],
+}
+
+/// `enum kind`: the prefixes that are looked for separately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// IPv4.
+    V4 = 0,
+    /// IPv6, shorter than /48: the filter says nothing about them.
+    V6Short = 1,
+    /// IPv6 from /48 on.
+    V6Long = 2,
+}
+
+/// How many kinds there are.
+pub const KINDS: usize = 3;
+
+/// `struct lists`: the lists' head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Lists {
+    /// Of the filter's hash.
+    pub secret: u64,
+    /// Whether there is anything at all.
+    pub any: u32,
+    /// Whether there is anything to block.
+    pub blocks: u32,
+    /// The lengths of blocked prefixes, by [`Kind`].
+    pub block: [Lengths; KINDS],
+    /// The lengths of allowed prefixes, by [`Kind`].
+    pub allow: [Lengths; KINDS],
 }
 
 /// `enum method`: how a service's clients prove themselves between the marks.
@@ -260,7 +373,13 @@ mod tests {
                 ));)+
             };
         }
-        layout!("port", Port, armed_until, method, flags, calm_mark, reserve_mark);
+        layout!("port", Port, armed_until, reserved);
+        layout!("service", Service, method, flags, calm_mark, reserve_mark, reserved);
+        layout!("listed_key", ListedKey, list, v6, length, reserved, address);
+        layout!("listed", Listed, hits, expires, filled, tokens, origin, flags, reserved);
+        layout!("prefix_length", PrefixLength, mask, length);
+        layout!("lengths", Lengths, count, at);
+        layout!("lists", Lists, secret, any, blocks, block, allow);
         layout!("key", Key, k0, k1);
         layout!("control", Control, key_word, completion, conntrack, cookie_key, flow_key);
         layout!("verified", Verified, seen, filled, tokens, handshakes, limit_filled, limit_tokens);
@@ -288,6 +407,8 @@ mod tests {
             ("ANSWER_LINES", ANSWER_LINES as u64),
             ("SEEN_SOURCES", SEEN_SOURCES as u64),
             ("VERDICT_SLOTS", VERDICT_SLOTS as u64),
+            ("FILTER_WORDS", FILTER_WORDS as u64),
+            ("LENGTHS", LENGTHS as u64),
             ("PORT_UNPROTECTED", PORT_UNPROTECTED.into()),
             ("RATE_LINES", RATE_LINES as u64),
             ("HELD_MAX", HELD_MAX as u64),
@@ -303,6 +424,13 @@ mod tests {
             ("HELD_CONCENTRATED", HeldWhy::Concentrated as u64),
             ("OVER_PROVE", Over::Prove as u64),
             ("OVER_DROP", Over::Drop as u64),
+            ("LISTED_FORCED", LISTED_FORCED.into()),
+            ("LIST_BLOCK", List::Block as u64),
+            ("LIST_ALLOW", List::Allow as u64),
+            ("KIND_V4", Kind::V4 as u64),
+            ("KIND_V6_SHORT", Kind::V6Short as u64),
+            ("KIND_V6_LONG", Kind::V6Long as u64),
+            ("KINDS", KINDS as u64),
             ("METHOD_COOKIE", Method::Cookie as u64),
             ("METHOD_CHALLENGE", Method::Challenge as u64),
             ("COMPLETION_OWN", Completion::Own as u64),
@@ -353,7 +481,7 @@ mod tests {
         for line in header.lines() {
             let define = line.strip_prefix("#define ").and_then(|rest| rest.split_whitespace().next());
             let field = line.trim().strip_prefix("__u").map(|_| line.split(';').next().unwrap_or(line));
-            let field = field.and_then(|f| f.split_whitespace().last()).map(|f| f.split('[').next().unwrap_or(f));
+            let field = field.and_then(|f| f.split_whitespace().last()).and_then(|f| f.split('[').next());
             if let Some(name) = define {
                 assert!(pairs.iter().any(|(c, _)| *c == name), "{name} is in abi.h and not compared");
             }

@@ -2,11 +2,13 @@
 //! its frame into an answer meets the same SYN again, or one of another source. Beside gate there are floors that lay the same frame
 //! and then do next to nothing; what gate costs is the difference.
 
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libbpf_rs::{MapCore, MapFlags};
 
 use crate::abi::FLOWS;
+use crate::datapath::begin_policy;
 use crate::keys::Keys;
 use crate::load::{self, LoadedBench};
 use crate::maps::{Maps, io_error};
@@ -31,6 +33,10 @@ pub enum Program {
     Table,
     /// What gate does to know a source, alone. Returns XDP_PASS for a verified one.
     Verified,
+    /// What gate does for the lists, alone. Returns XDP_DROP for a blocked source.
+    Lists,
+    /// One lookup of the frame's IPv4 source in the kernel's own trie of prefixes. Returns XDP_DROP for one that is in it.
+    Lpm,
 }
 
 /// The frame, and what changes from run to run.
@@ -92,6 +98,7 @@ impl Bench {
     pub fn load(settings: &Settings, capacity: Capacity) -> Result<Self, Error> {
         let programs = load::bench(settings, capacity)?;
         Keys::new(&programs.maps).install()?;
+        begin_policy(&programs.maps)?;
         Ok(Self { programs })
     }
 
@@ -118,6 +125,19 @@ impl Bench {
         flows.into_iter().try_for_each(|flow| self.write("flows", flow as u32 & (FLOWS as u32 - 1), &[0; FLOW_BYTES]))
     }
 
+    /// Puts IPv4 prefixes into the kernel's own trie.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn add_lpm(&self, prefixes: impl IntoIterator<Item = (Ipv4Addr, u8)>) -> Result<(), Error> {
+        let missing = || Error::map("find", "lpm")(std::io::ErrorKind::NotFound.into());
+        let map = self.programs.maps.handle("lpm").ok_or_else(missing)?;
+        prefixes.into_iter().try_for_each(|(address, length)| {
+            let key = [u32::from(length).to_ne_bytes(), address.octets()].concat();
+            map.update(&key, &[0; 8], MapFlags::ANY).map_err(io_error).map_err(Error::map("write", "lpm"))
+        })
+    }
+
     fn write(&self, name: &'static str, index: u32, value: &[u8]) -> Result<(), Error> {
         let missing = || Error::map("find", name)(std::io::ErrorKind::NotFound.into());
         let map = self.programs.maps.handle(name).ok_or_else(missing)?;
@@ -131,6 +151,8 @@ impl Bench {
             Program::Swap => self.programs.swap.as_fd(),
             Program::Table => self.programs.table.as_fd(),
             Program::Verified => self.programs.verified.as_fd(),
+            Program::Lists => self.programs.lists.as_fd(),
+            Program::Lpm => self.programs.lpm.as_fd(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The whole: programs, maps and attachments of one network namespace.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use libbpf_rs::MapCore;
 use crate::abi::{ABI_VERSION, Completion};
 use crate::attach::{self, Attached, Interface, Programs};
 use crate::kernel::{self, Support};
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::load::{self, Share};
 use crate::maps::{self, Maps, PortPolicy};
 use crate::pins::Pins;
@@ -23,13 +25,16 @@ pub struct Datapath {
     maps: Maps,
 }
 
-/// Programs that are loaded and can be put on interfaces.
+/// One generation of the programs, with the policy in their maps and settings, that is loaded and can be put on interfaces. Until
+/// [`Loaded::attach`] the generation before is in force.
 #[derive(Debug)]
 pub struct Loaded {
     datapath: Datapath,
     settings: Settings,
     support: Support,
     admit: OwnedFd,
+    /// gate, by the MSS over IPv4 and IPv6: all that interfaces differ in.
+    gates: RefCell<BTreeMap<(u16, u16), OwnedFd>>,
     adopted: bool,
 }
 
@@ -55,8 +60,9 @@ impl Datapath {
         }
     }
 
-    /// Loads the programs and makes or adopts the maps, with their counters, keys and verified sources. What is attached already
-    /// goes on with the programs that it has, until [`Loaded::attach`] puts the new ones in.
+    /// Loads the programs and makes or adopts the maps of state, with their counters, keys and verified sources. The maps of policy are
+    /// new: every port has [`PortPolicy::default`] and the lists are empty. What is attached already goes on with the programs and the
+    /// policy that it has, until [`Loaded::attach`] puts the new ones in.
     ///
     /// # Errors
     /// What is missing in the kernel; [`Error::Abi`] if a newer version's programs are there; failures of mounting and loading.
@@ -76,11 +82,22 @@ impl Datapath {
         }
         let fresh = Keys::new(&loaded.maps).install()?;
         if fresh {
-            set_defaults(&loaded.maps, &support);
+            set_completion(&loaded.maps, &support);
         }
-        attach::pin_program(pins, "program_admit", loaded.program.as_fd())?;
+        begin_policy(&loaded.maps)?;
         let datapath = Self { pins: pins.clone(), maps: loaded.maps };
-        Ok(Loaded { datapath, settings: settings.clone(), support, admit: loaded.program, adopted: !fresh })
+        let loaded = Loaded {
+            datapath,
+            settings: settings.clone(),
+            support,
+            admit: loaded.program,
+            gates: RefCell::default(),
+            adopted: !fresh,
+        };
+        if fresh {
+            loaded.pin()?;
+        }
+        Ok(loaded)
     }
 
     /// Removes everything from this network namespace, whichever version made it: links, programs, maps, our qdisc, our mount.
@@ -162,22 +179,45 @@ impl Datapath {
 }
 
 impl Loaded {
-    /// Attaches to an interface, or puts the new programs into the links there without a gap.
+    /// Loads what an interface with these MSS needs, so that [`Loaded::attach`] can hardly fail any more.
+    ///
+    /// # Errors
+    /// [`Error::Load`].
+    pub fn prepare(&self, mss4: Option<u16>, mss6: Option<u16>) -> Result<(), Error> {
+        let mut settings = self.settings.clone();
+        settings.mss4 = mss4.unwrap_or(settings.mss4);
+        settings.mss6 = mss6.unwrap_or(settings.mss6);
+        let key = (settings.mss4, settings.mss6);
+        if !self.gates.borrow().contains_key(&key) {
+            let Datapath { pins, maps } = &self.datapath;
+            let gate = load::gate(&settings, pins.cookie(), &Share::Of(maps))?;
+            self.gates.borrow_mut().insert(key, gate.program);
+        }
+        Ok(())
+    }
+
+    /// Makes this generation the one that is found by its pins.
+    fn pin(&self) -> Result<(), Error> {
+        let Datapath { pins, maps } = &self.datapath;
+        attach::pin_program(pins, "program_admit", self.admit.as_fd())?;
+        maps.pin_policy(pins)
+    }
+
+    /// Attaches to an interface, or puts the new programs into the links there without a gap: each packet there meets the old policy or
+    /// the new.
     ///
     /// # Errors
     /// [`Error::Load`] if gate does not load; [`Error::Attach`] if it is refused, with the kernel's words.
     pub fn attach(&self, interface: &Interface) -> Result<Attached, Error> {
-        let mut settings = self.settings.clone();
-        settings.mss4 = interface.mss4.unwrap_or(settings.mss4);
-        settings.mss6 = interface.mss6.unwrap_or(settings.mss6);
-        let Datapath { pins, maps } = &self.datapath;
-        let gate = load::gate(&settings, pins.cookie(), &Share::Of(maps))?;
-        let programs = Programs {
-            gate: gate.program.as_fd(),
-            admit: self.admit.as_fd(),
-            admit_is_needed: self.support.own_cookie,
-        };
-        attach::interface(pins, interface, &programs)
+        self.prepare(interface.mss4, interface.mss6)?;
+        let key = (interface.mss4.unwrap_or(self.settings.mss4), interface.mss6.unwrap_or(self.settings.mss6));
+        let gates = self.gates.borrow();
+        let gate = gates.get(&key).ok_or_else(|| Error::NoInterface(interface.name.clone()))?;
+        let programs =
+            Programs { gate: gate.as_fd(), admit: self.admit.as_fd(), admit_is_needed: self.support.own_cookie };
+        let attached = attach::interface(&self.datapath.pins, interface, &programs)?;
+        self.pin()?;
+        Ok(attached)
     }
 
     /// Takes the programs off every interface but these.
@@ -242,7 +282,8 @@ impl Unattached {
         let gate = load::gate(settings, 0, &Share::Fresh(capacity))?;
         let admit = load::admit(settings, 0, &Share::Of(&gate.maps))?;
         Keys::new(&gate.maps).install()?;
-        set_defaults(&gate.maps, &support);
+        set_completion(&gate.maps, &support);
+        begin_policy(&gate.maps)?;
         Ok(Self { gate: gate.program, admit: admit.program, maps: gate.maps })
     }
 
@@ -275,11 +316,17 @@ impl Unattached {
     }
 }
 
-fn set_defaults(maps: &Maps, support: &Support) {
+fn set_completion(maps: &Maps, support: &Support) {
     maps.set_completion(if support.own_cookie { Completion::Own } else { Completion::Kernel });
+}
+
+/// What the maps of policy hold before anything else does.
+pub(crate) fn begin_policy(maps: &Maps) -> Result<(), Error> {
     for number in 0..=u16::MAX {
         maps.set_port(number, PortPolicy::default());
     }
+    maps.set_list_secret(keys::random_u64()?);
+    Ok(())
 }
 
 /// Tables of verified sources whose capacity changes: their pins go, so that new ones are made; what is in them is copied later.

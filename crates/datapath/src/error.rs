@@ -123,6 +123,11 @@ impl Error {
                  or leave this interface to it"
                     .into(),
             ),
+            Self::Map { doing: "write", map: "listed", .. } => Some(
+                "the lists have room for what the configuration blocks and allows and for 65536 prefixes more: take some off, or put \
+                 them into a file that the configuration names"
+                    .into(),
+            ),
             Self::Load { log, .. } if log.contains("reuse pinned map") => {
                 Some("the maps in the kernel are those of another build: run `sekisho off` and then `sekisho run`".into())
             }

@@ -82,7 +82,7 @@ fn random() -> Result<Key, Error> {
     Ok(Key { k0: random_u64()?, k1: random_u64()? })
 }
 
-fn random_u64() -> Result<u64, Error> {
+pub(crate) fn random_u64() -> Result<u64, Error> {
     let mut bytes = [0_u8; 8];
     loop {
         // SAFETY: `bytes` has the length that is given. So few bytes come whole or not at all (random(7)).

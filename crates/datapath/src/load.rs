@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{OpenMapMut, OpenObject};
 
-use crate::maps::{Maps, is_shared};
+use crate::maps::{Maps, is_policy, is_shared};
 use crate::pins::Pins;
-use crate::settings::per_tick;
+use crate::settings::{burst_tokens, per_tick, rate_tokens};
 use crate::{Capacity, Error, Settings, messages};
 
 /// Generated: not in our style, and not ours to mend.
@@ -39,7 +39,7 @@ mod skeletons {
 pub(crate) enum Share<'a> {
     /// Maps of its own, in no file system.
     Fresh(Capacity),
-    /// From their pins; what is not there yet is made and pinned.
+    /// State from its pins; what is not there yet is made and pinned. Policy is a new generation's.
     Pinned(&'a Pins, Capacity),
     /// These.
     Of(&'a Maps),
@@ -69,14 +69,16 @@ macro_rules! set_globals {
             globals.ttl = $settings.ttl;
             globals.hop_limit = $settings.hop_limit;
             globals.offers = offer_bits($settings);
-            globals.verified_rate = $settings.rate_tokens();
-            globals.verified_burst = $settings.burst_tokens();
+            globals.verified_rate = rate_tokens($settings.verified_rate);
+            globals.verified_burst = burst_tokens($settings.verified_burst);
+            globals.allowed_rate = rate_tokens($settings.allowed_rate);
+            globals.allowed_burst = burst_tokens($settings.allowed_burst);
             globals.verified_ticks = $settings.verified_ticks;
             globals.verified6_mask = $settings.mask6();
             globals.answer_bound = $settings.answer_bound;
             globals.limit_source = per_tick($settings.limits.source);
-            globals.limit_rate = $settings.limits.rate_tokens();
-            globals.limit_burst = $settings.limits.burst_tokens();
+            globals.limit_rate = rate_tokens($settings.limits.source);
+            globals.limit_burst = burst_tokens($settings.limits.source);
             globals.limit_network = per_tick($settings.limits.network);
             globals.limit_global = per_tick($settings.limits.global);
             globals.limit_services = u32::from($settings.limits.services);
@@ -95,7 +97,7 @@ macro_rules! object {
                 let mut open = skeletons::$name::$builder::default().open(&mut storage)?;
                 set_globals!(open, settings, netns_cookie);
                 for mut map in open.open_object_mut().maps_mut() {
-                    share_map(&mut map, share)?;
+                    share_map(&mut map, share, settings)?;
                 }
                 let skeleton = open.load()?;
                 let program = skeleton.progs.$name.as_fd().try_clone_to_owned()?;
@@ -120,6 +122,8 @@ pub(crate) struct LoadedBench {
     pub swap: OwnedFd,
     pub table: OwnedFd,
     pub verified: OwnedFd,
+    pub lists: OwnedFd,
+    pub lpm: OwnedFd,
     pub maps: Maps,
 }
 
@@ -131,44 +135,52 @@ pub(crate) fn bench(settings: &Settings, capacity: Capacity) -> Result<LoadedBen
         // It comes with gate's source, and bench_gate is the same.
         open.progs.gate.set_autoload(false);
         for mut map in open.open_object_mut().maps_mut() {
-            share_map(&mut map, &Share::Fresh(capacity))?;
+            share_map(&mut map, &Share::Fresh(capacity), settings)?;
         }
         let skeleton = open.load()?;
         let fd = |program: &libbpf_rs::ProgramMut<'_>| program.as_fd().try_clone_to_owned();
         let programs = &skeleton.progs;
-        Ok((
-            fd(&programs.bench_gate)?,
-            fd(&programs.bench_drop)?,
-            fd(&programs.bench_swap)?,
-            fd(&programs.bench_table)?,
-            fd(&programs.bench_verified)?,
-            Maps::of_object(skeleton.object()),
-        ))
+        let loaded = LoadedBench {
+            gate: fd(&programs.bench_gate)?,
+            drop: fd(&programs.bench_drop)?,
+            swap: fd(&programs.bench_swap)?,
+            table: fd(&programs.bench_table)?,
+            verified: fd(&programs.bench_verified)?,
+            lists: fd(&programs.bench_lists)?,
+            lpm: fd(&programs.bench_lpm)?,
+            maps: match Maps::of_object(skeleton.object()) {
+                Ok(maps) => maps,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        Ok(Ok(loaded))
     });
-    match loaded {
-        Ok((gate, drop, swap, table, verified, maps)) => {
-            Ok(LoadedBench { gate, drop, swap, table, verified, maps: maps? })
-        }
-        Err(source) => Err(Error::Load { program: "bench", log, source }),
-    }
+    loaded.unwrap_or_else(|source| Err(Error::Load { program: "bench", log, source }))
 }
 
 /// Before loading: tells libbpf where this map comes from. Maps of one object alone (its globals) stay its own.
-fn share_map(map: &mut OpenMapMut<'_>, share: &Share<'_>) -> libbpf_rs::Result<()> {
+fn share_map(map: &mut OpenMapMut<'_>, share: &Share<'_>, settings: &Settings) -> libbpf_rs::Result<()> {
     let Some(name) = map.name().to_str().filter(|name| is_shared(name)) else { return Ok(()) };
     let name = name.to_string();
     match share {
-        Share::Fresh(capacity) => set_capacity(map, &name, *capacity),
+        Share::Fresh(capacity) => set_capacity(map, &name, *capacity, settings),
+        Share::Pinned(_, capacity) if is_policy(&name) => set_capacity(map, &name, *capacity, settings),
         Share::Pinned(pins, capacity) => {
-            set_capacity(map, &name, *capacity)?;
+            set_capacity(map, &name, *capacity, settings)?;
             map.set_pin_path(pins.path(&name))
         }
         Share::Of(maps) => maps.handle(&name).map_or(Ok(()), |handle| map.reuse_fd(handle.as_fd())),
     }
 }
 
-fn set_capacity(map: &mut OpenMapMut<'_>, name: &str, capacity: Capacity) -> libbpf_rs::Result<()> {
+fn set_capacity(
+    map: &mut OpenMapMut<'_>,
+    name: &str,
+    capacity: Capacity,
+    settings: &Settings,
+) -> libbpf_rs::Result<()> {
     match name {
+        "listed" => map.set_max_entries(settings.listed.max(1)),
         "verified4" => map.set_max_entries(capacity.verified4.max(1)),
         "verified6" => map.set_max_entries(capacity.verified6.max(1)),
         _ => Ok(()),

@@ -8,18 +8,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::abi::{
-    Completion, Control, Key, Limiter, Method, PORT_UNPROTECTED, PORTS, Port, SEEN_SOURCES, ServiceLimit, Speaker,
-    VERDICT_SLOTS, Verified,
+    Completion, Control, FILTER_WORDS, Key, Limiter, Lists, Method, PORT_UNPROTECTED, PORTS, Port, SEEN_SOURCES,
+    Service, ServiceLimit, Speaker, VERDICT_SLOTS, Verified,
 };
+use crate::pins::Pins;
 use crate::{Error, sys};
 
 /// The maps that user space reads or writes. The programs share more of them, which concern only themselves.
-const USED: [&str; 11] = [
+const USED: [&str; 15] = [
     "verdicts",
     "ports",
     "control",
@@ -31,7 +32,18 @@ const USED: [&str; 11] = [
     "held",
     "local_addresses",
     "spread",
+    "services",
+    "lists",
+    "filter",
+    "listed",
 ];
+/// Those of them that are policy: each generation of the programs has its own.
+pub(crate) const POLICY: [&str; 5] = ["services", "service_limits", "lists", "filter", "listed"];
+
+/// Whether a map is policy and not state.
+pub(crate) fn is_policy(name: &str) -> bool {
+    POLICY.contains(&name)
+}
 
 /// Whether all programs share a map of this name. The others are one object's globals (`gate.rodata`, `.bss`).
 pub(crate) fn is_shared(name: &str) -> bool {
@@ -58,18 +70,25 @@ impl Default for PortPolicy {
     }
 }
 
-impl Port {
-    /// The policy's part.
-    #[must_use]
-    pub fn policy(&self) -> PortPolicy {
-        PortPolicy {
-            method: if self.method == Method::Challenge as u8 { Method::Challenge } else { Method::Cookie },
-            protect: self.flags & PORT_UNPROTECTED == 0,
-            calm_mark: self.calm_mark,
-            reserve_mark: self.reserve_mark,
-        }
+impl PortPolicy {
+    /// The first word of [`Service`].
+    fn word(self) -> u32 {
+        let flags = if self.protect { 0 } else { PORT_UNPROTECTED };
+        u32::from_le_bytes([self.method as u8, flags, self.calm_mark, self.reserve_mark])
     }
 
+    fn of_word(word: u32) -> Self {
+        let [method, flags, calm_mark, reserve_mark] = word.to_le_bytes();
+        Self {
+            method: if method == Method::Challenge as u8 { Method::Challenge } else { Method::Cookie },
+            protect: flags & PORT_UNPROTECTED == 0,
+            calm_mark,
+            reserve_mark,
+        }
+    }
+}
+
+impl Port {
     /// Whether the port is armed at this tick.
     #[must_use]
     pub fn is_armed(&self, tick: u32) -> bool {
@@ -90,10 +109,13 @@ pub struct VerifiedSource {
 pub struct Maps {
     handles: BTreeMap<String, MapHandle>,
     ports: Mapped<Port>,
+    services: Mapped<Service>,
     control: Mapped<Control>,
     speakers: Mapped<Speaker>,
     pub(crate) limiter: Mapped<Limiter>,
     pub(crate) service_limits: Mapped<ServiceLimit>,
+    pub(crate) lists: Mapped<Lists>,
+    pub(crate) filter: Mapped<u64>,
 }
 
 impl std::fmt::Debug for Maps {
@@ -120,11 +142,14 @@ impl Maps {
 
     fn of_handles(handles: BTreeMap<String, MapHandle>) -> Result<Self, Error> {
         let ports = Mapped::new(&handles, "ports", PORTS)?;
+        let services = Mapped::new(&handles, "services", PORTS)?;
         let control = Mapped::new(&handles, "control", 1)?;
         let speakers = Mapped::new(&handles, "speakers", PORTS)?;
         let limiter = Mapped::new(&handles, "limiter", 1)?;
         let service_limits = Mapped::new(&handles, "service_limits", PORTS)?;
-        Ok(Self { handles, ports, control, speakers, limiter, service_limits })
+        let lists = Mapped::new(&handles, "lists", 1)?;
+        let filter = Mapped::new(&handles, "filter", FILTER_WORDS)?;
+        Ok(Self { handles, ports, services, control, speakers, lists, filter, limiter, service_limits })
     }
 
     pub(crate) fn handle(&self, name: &str) -> Option<&MapHandle> {
@@ -133,6 +158,18 @@ impl Maps {
 
     pub(crate) fn get(&self, name: &'static str) -> Result<&MapHandle, Error> {
         self.handle(name).ok_or(io::ErrorKind::NotFound.into()).map_err(Error::map("find", name))
+    }
+
+    /// Pins the maps of policy in place of those of the generation before, each at once.
+    pub(crate) fn pin_policy(&self, pins: &Pins) -> Result<(), Error> {
+        for name in POLICY {
+            let (new, path) = (pins.path(&format!("new_{name}")), pins.path(name));
+            // Left by a run that was killed here.
+            let _ = std::fs::remove_file(&new);
+            sys::pin(self.get(name)?.as_fd(), &new).map_err(Error::pin("pin", &new))?;
+            std::fs::rename(&new, &path).map_err(Error::pin("replace", path))?;
+        }
+        Ok(())
     }
 
     /// Every verdict's counter, summed over the CPUs; the index is the verdict's number.
@@ -150,33 +187,30 @@ impl Maps {
         Ok(sums)
     }
 
-    /// One port number's state and policy.
+    /// One port number's state.
     #[must_use]
     pub fn port(&self, number: u16) -> Port {
         let port = self.ports.at(usize::from(number));
-        // SAFETY: `port` is within the mapping. Programs write to it meanwhile, so each field is read for itself, atomically.
-        unsafe {
-            Port {
-                armed_until: AtomicU32::from_ptr(&raw mut (*port).armed_until).load(Ordering::Relaxed),
-                method: AtomicU8::from_ptr(&raw mut (*port).method).load(Ordering::Relaxed),
-                flags: AtomicU8::from_ptr(&raw mut (*port).flags).load(Ordering::Relaxed),
-                calm_mark: AtomicU8::from_ptr(&raw mut (*port).calm_mark).load(Ordering::Relaxed),
-                reserve_mark: AtomicU8::from_ptr(&raw mut (*port).reserve_mark).load(Ordering::Relaxed),
-            }
-        }
+        // SAFETY: `port` is within the mapping. Programs write to it meanwhile, so it is read atomically.
+        let armed_until = unsafe { AtomicU32::from_ptr(&raw mut (*port).armed_until).load(Ordering::Relaxed) };
+        Port { armed_until, reserved: 0 }
     }
 
-    /// Sets one port number's policy. What gate wrote (whether it is armed) stays as it is.
+    /// One port number's policy.
+    #[must_use]
+    pub fn policy(&self, number: u16) -> PortPolicy {
+        PortPolicy::of_word(self.policy_word(number).load(Ordering::Relaxed))
+    }
+
+    /// Sets one port number's policy, from the next packet on. What gate wrote (whether it is armed) stays as it is.
     pub fn set_port(&self, number: u16, policy: PortPolicy) {
-        let port = self.ports.at(usize::from(number));
-        let flags = if policy.protect { 0 } else { PORT_UNPROTECTED };
-        // SAFETY: as in `port`; single bytes, none of which a program writes.
-        unsafe {
-            AtomicU8::from_ptr(&raw mut (*port).method).store(policy.method as u8, Ordering::Relaxed);
-            AtomicU8::from_ptr(&raw mut (*port).flags).store(flags, Ordering::Relaxed);
-            AtomicU8::from_ptr(&raw mut (*port).calm_mark).store(policy.calm_mark, Ordering::Relaxed);
-            AtomicU8::from_ptr(&raw mut (*port).reserve_mark).store(policy.reserve_mark, Ordering::Relaxed);
-        }
+        self.policy_word(number).store(policy.word(), Ordering::Relaxed);
+    }
+
+    fn policy_word(&self, number: u16) -> &AtomicU32 {
+        let service = self.services.at(usize::from(number));
+        // SAFETY: `service` is within the mapping, which lives as long as `self`, and begins with four bytes that are one word.
+        unsafe { AtomicU32::from_ptr(service.cast()) }
     }
 
     /// Arms a port until `tick`, or makes it calm with 0. For tests and benchmarks: gate does it by itself.
@@ -393,13 +427,18 @@ pub(crate) fn copy_entries(name: &'static str, from: &MapHandle, to: &MapHandle)
     written.map_err(io_error).map_err(Error::map("write", name))
 }
 
-/// `seen_index` of bpf/sketch.h.
-fn seen_index(source: u64, secret: u64) -> usize {
-    let mut x = source ^ secret;
+/// `mix` of bpf/sketch.h.
+pub(crate) fn mix(x: u64, secret: u64) -> u32 {
+    let mut x = x ^ secret;
     x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
     x ^= x >> 32;
     x = x.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    (x >> 32) as usize & (SEEN_SOURCES - 1)
+    (x >> 32) as u32
+}
+
+/// `seen_index` of bpf/sketch.h.
+fn seen_index(source: u64, secret: u64) -> usize {
+    mix(source, secret) as usize & (SEEN_SOURCES - 1)
 }
 
 /// `seen_value` of bpf/sketch.h: 1 to 255, by 1024 ticks.

@@ -25,6 +25,12 @@ pub struct Settings {
     pub verified_rate: u32,
     /// How many SYNs a verified source may send at once.
     pub verified_burst: u32,
+    /// How many SYNs a second an allowed prefix may send before it is treated as everybody is.
+    pub allowed_rate: u32,
+    /// How many SYNs an allowed prefix may send at once.
+    pub allowed_burst: u32,
+    /// How many prefixes the lists have room for.
+    pub listed: u32,
     /// How long a verified source is remembered after its last handshake, in ticks of 1.07 s.
     pub verified_ticks: u32,
     /// How many bits of an IPv6 address are one source, at most 64.
@@ -82,6 +88,9 @@ impl Default for Settings {
             offers: Offers::default(),
             verified_rate: 20,
             verified_burst: 40,
+            allowed_rate: 100,
+            allowed_burst: 200,
+            listed: 1 << 16,
             verified_ticks: crate::time::ticks(3600),
             verified6_prefix: 64,
             answer_bound: 4096,
@@ -91,18 +100,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The rate in the programs' unit: tokens (1/1024 SYN) for each 2^20 ns, rounded up, so that no rate above zero becomes zero.
-    #[must_use]
-    pub(crate) fn rate_tokens(&self) -> u32 {
-        tokens(self.verified_rate)
-    }
-
-    /// The burst in tokens of 1/1024 SYN.
-    #[must_use]
-    pub(crate) fn burst_tokens(&self) -> u32 {
-        self.verified_burst.saturating_mul(1024)
-    }
-
     /// The mask of one IPv6 source: its first eight bytes in network order, as the programs load them.
     #[must_use]
     pub(crate) fn mask6(&self) -> u64 {
@@ -112,27 +109,23 @@ impl Settings {
     }
 }
 
-fn tokens(per_second: u32) -> u32 {
-    let tokens = (u64::from(per_second) * 1024 * (1 << 20)).div_ceil(1_000_000_000);
-    u32::try_from(tokens).unwrap_or(u32::MAX)
-}
-
 /// A rate a second as one a tick of 1.07 s, rounded up.
 #[must_use]
 pub(crate) fn per_tick(per_second: u32) -> u32 {
     u32::try_from((u64::from(per_second) << TICK_SHIFT).div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
 }
 
-impl Limits {
-    /// The rate of a verified source's bucket, as [`Settings::rate_tokens`].
-    pub(crate) fn rate_tokens(&self) -> u32 {
-        tokens(self.source)
-    }
+/// A rate a second in the programs' unit: tokens (1/1024 SYN) for each 2^20 ns, rounded up, so that no rate above zero becomes zero.
+#[must_use]
+pub(crate) fn rate_tokens(rate: u32) -> u32 {
+    let tokens = (u64::from(rate) * 1024 * (1 << 20)).div_ceil(1_000_000_000);
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
 
-    /// What its bucket holds: a second's worth.
-    pub(crate) fn burst_tokens(&self) -> u32 {
-        self.source.saturating_mul(1024)
-    }
+/// A burst in tokens of 1/1024 SYN.
+#[must_use]
+pub(crate) const fn burst_tokens(burst: u32) -> u32 {
+    burst.saturating_mul(1024)
 }
 
 /// How many verified sources are remembered. When a table is full, who has been away longest is forgotten.
@@ -177,12 +170,11 @@ mod tests {
     #[test]
     fn units_are_the_programs() {
         let settings = Settings::default();
-        assert_eq!(settings.rate_tokens(), 22, "20 SYN/s are 21.5 tokens each 2^20 ns");
-        assert_eq!(settings.burst_tokens(), 40 * 1024);
+        assert_eq!(rate_tokens(settings.verified_rate), 22, "20 SYN/s are 21.5 tokens each 2^20 ns");
+        assert_eq!(burst_tokens(settings.verified_burst), 40 * 1024);
         assert_eq!(settings.linger_ticks, 56);
         assert_eq!(settings.verified_ticks, 3353);
-        let slow = Settings { verified_rate: 1, ..Settings::default() };
-        assert_eq!(slow.rate_tokens(), 2);
+        assert_eq!(rate_tokens(1), 2);
     }
 
     #[test]

@@ -124,13 +124,13 @@ fn policy_is_written_beside_what_gate_writes() {
     in_namespace(|| {
         let unattached = Unattached::load(&Settings::default(), SMALL).unwrap();
         let maps = unattached.maps();
-        assert_eq!(maps.port(65535).policy(), PortPolicy::default());
+        assert_eq!(maps.policy(65535), PortPolicy::default());
         let now = time::tick(time::coarse_ns());
         maps.set_armed_until(443, now + 60);
         let policy = PortPolicy { method: Method::Challenge, protect: true, calm_mark: 10, reserve_mark: 20 };
         maps.set_port(443, policy);
         assert_eq!(maps.port(443).armed_until, now + 60);
-        assert_eq!(maps.port(443).policy(), policy);
+        assert_eq!(maps.policy(443), policy);
         assert_eq!(maps.armed_ports(now), [443]);
         assert_eq!(maps.armed_ports(now + 60), [0_u16; 0]);
         maps.set_speaker(25, Speaker { server: 3, client: 1 });

@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "challenge.h"
+#include "lists.h"
 #include "sketch.h"
 
 __u64 pure_siphash(const struct key *key, const __u64 *words, __u32 count)
@@ -175,6 +176,67 @@ __u32 pure_seen_within(__u8 cell, __u32 tick, __u32 ticks)
 	return seen_within(cell, tick, ticks);
 }
 
+/* ---- lists.h: its world is what the caller gives, for each thread ---- */
+
+struct entry {
+	struct listed_key key;
+	struct listed value;
+	__u32 reserved;
+};
+
+static _Thread_local struct {
+	const struct lists *head;
+	const __u64 *filter;
+	struct entry *entries;
+	__u32 count;
+	__u64 now_ns;
+} world;
+
+static __always_inline const struct lists *lists_head(void)
+{
+	return world.head;
+}
+
+static __always_inline __u64 filter_word(__u32 index)
+{
+	return world.filter[index];
+}
+
+static __always_inline struct listed *listed_find(const struct listed_key *key)
+{
+	for (__u32 i = 0; i < world.count; i++) {
+		if (__builtin_memcmp(&world.entries[i].key, key, sizeof(*key)) == 0)
+			return &world.entries[i].value;
+	}
+	return NULL;
+}
+
+static __always_inline __u64 lists_now_ns(void)
+{
+	return world.now_ns;
+}
+
+__u32 pure_filter_bit(const __u32 *address, __u32 v6, __u64 secret)
+{
+	struct source s = {.address = {address[0], address[1], address[2], address[3]}, .v6 = v6};
+
+	return filter_bit(&s, secret);
+}
+
+__u32 pure_standing(const struct lists *head, const __u64 *filter, struct entry *entries, __u32 count, __u64 now_ns,
+		    const struct packet *p, __u32 rate, __u32 burst)
+{
+	struct source s;
+
+	world.head = head;
+	world.filter = filter;
+	world.entries = entries;
+	world.count = count;
+	world.now_ns = now_ns;
+	source_of(&s, p, (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN);
+	return standing_of(&s, rate, burst);
+}
+
 /* ---- how the structures lie in memory ---- */
 
 #define OFFSET(type, field) offsetof(struct type, field)
@@ -218,6 +280,21 @@ static const __u32 layout[] = {
 	OFFSET(answer, words),
 	OFFSET(answer, option),
 	OFFSET(answer, ttl),
+	sizeof(struct listed_key),
+	OFFSET(listed_key, address),
+	sizeof(struct listed),
+	OFFSET(listed, expires),
+	OFFSET(listed, filled),
+	OFFSET(listed, tokens),
+	OFFSET(listed, origin),
+	OFFSET(listed, flags),
+	sizeof(struct entry),
+	OFFSET(entry, value),
+	sizeof(struct lengths),
+	sizeof(struct prefix_length),
+	sizeof(struct lists),
+	OFFSET(lists, block),
+	OFFSET(lists, allow),
 	/* and the numbers of abi.h and cookie.h that Rust repeats */
 	COOKIE_TIME_SHIFT,
 	CHALLENGE_TIME_SHIFT,
@@ -232,6 +309,8 @@ static const __u32 layout[] = {
 	SEEN_SHIFT,
 	COOKIE_TIMES,
 	CHALLENGE_TIMES,
+	FILTER_WORDS,
+	LENGTHS,
 };
 
 /* The number at `index`, ~0 behind the last. */

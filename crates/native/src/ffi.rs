@@ -3,10 +3,12 @@
 //! Every structure crosses by pointer to a `repr(C)` type of [`crate::types`], whose layout a test compares with C's. Frames
 //! cross as a pointer and a length, and the headers' contract is that nothing outside is read; the fuzz targets hold them to it.
 
+use crate::lists::{self, Lists};
 use crate::types::{Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet, Parsed};
 
 /// The signatures, as in c/pure.c.
 mod raw {
+    use super::lists::{Entry, Head};
     use super::{Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet};
 
     // SAFETY: each line repeats the prototype of the function of that name in c/pure.c.
@@ -41,6 +43,17 @@ mod raw {
         pub safe fn pure_seen_index(source: u64, secret: u64) -> u32;
         pub safe fn pure_seen_value(tick: u32) -> u8;
         pub safe fn pure_seen_within(cell: u8, tick: u32, ticks: u32) -> u32;
+        pub safe fn pure_filter_bit(address: &[u32; 4], v6: u32, secret: u64) -> u32;
+        pub fn pure_standing(
+            head: &Head,
+            filter: *const u64,
+            entries: *mut Entry,
+            count: u32,
+            now_ns: u64,
+            packet: &Packet,
+            rate: u32,
+            burst: u32,
+        ) -> u32;
         pub safe fn pure_layout(index: u32) -> u32;
     }
 }
@@ -243,6 +256,26 @@ pub fn seen_value(tick: u32) -> u8 {
 #[must_use]
 pub fn seen_within(cell: u8, tick: u32, ticks: u32) -> bool {
     raw::pure_seen_within(cell, tick, ticks) != 0
+}
+
+/// The filter's bit for an address, in network order.
+#[must_use]
+pub fn filter_bit(address: [u32; 4], v6: bool, secret: u64) -> u32 {
+    raw::pure_filter_bit(&address, v6.into(), secret)
+}
+
+/// How a packet's source stands: see [`Lists::standing`].
+///
+/// # Panics
+///
+/// If the filter is too short.
+#[must_use]
+pub fn standing(lists: &mut Lists, packet: &Packet, now_ns: u64, rate: u32, burst: u32) -> u32 {
+    assert_eq!(lists.filter.len(), lists::FILTER_WORDS, "C reads any word of it");
+    let (filter, entries) = (lists.filter.as_ptr(), lists.entries.as_mut_ptr());
+    let count = lists.entries.len() as u32;
+    // SAFETY: the filter has every word that C reads, `entries` has `count` entries, and C keeps no pointer it uses after the call.
+    unsafe { raw::pure_standing(&lists.head, filter, entries, count, now_ns, packet, rate, burst) }
 }
 
 /// The sizes, offsets and constants as the C compiler sees them, in the order of c/pure.c.

@@ -7,6 +7,7 @@
 
 pub mod frames;
 pub mod invariants;
+pub mod lists;
 pub mod reference;
 pub mod types;
 

@@ -192,6 +192,7 @@ pub struct Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::{Entry, FILTER_WORDS, Head, LENGTHS, Lengths, Listed, ListedKey, PrefixLength};
     use core::mem::{offset_of, size_of};
 
     #[test]
@@ -235,6 +236,21 @@ mod tests {
             offset_of!(Answer, words),
             offset_of!(Answer, option),
             offset_of!(Answer, ttl),
+            size_of::<ListedKey>(),
+            offset_of!(ListedKey, address),
+            size_of::<Listed>(),
+            offset_of!(Listed, expires),
+            offset_of!(Listed, filled),
+            offset_of!(Listed, tokens),
+            offset_of!(Listed, origin),
+            offset_of!(Listed, flags),
+            size_of::<Entry>(),
+            offset_of!(Entry, value),
+            size_of::<Lengths>(),
+            size_of::<PrefixLength>(),
+            size_of::<Head>(),
+            offset_of!(Head, block),
+            offset_of!(Head, allow),
         ];
         let numbers = [
             COOKIE_TIME_SHIFT,
@@ -250,6 +266,8 @@ mod tests {
             SEEN_SHIFT,
             COOKIE_TIMES,
             CHALLENGE_TIMES,
+            FILTER_WORDS as u32,
+            LENGTHS as u32,
         ];
         let here: Vec<u32> = types.iter().map(|n| *n as u32).chain(numbers).collect();
         assert_eq!(crate::layout().collect::<Vec<_>>(), here);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sekisho_engine::policy::Mode;
+use sekisho_engine::policy::{Mode, duration_seconds};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -41,6 +41,70 @@ pub enum Command {
     },
     /// List every verdict that a packet can meet.
     Verdicts,
+    /// Compare the host's settings with what it needs, and show what `apply` would change. Changes nothing.
+    Plan {
+        /// As JSON, for programs and for `apply --plan` (its `version` is 1).
+        #[arg(long)]
+        json: bool,
+        /// What it is about.
+        #[command(flatten)]
+        boot: BootArgs,
+    },
+    /// Make the changes that `plan` shows. `rollback` takes them back.
+    Apply(ApplyArgs),
+    /// Keep the change that is on trial. Say it from a new connection: that shows that the host can still be reached.
+    Confirm {
+        /// Also from the connection that made the change, or from a console.
+        #[arg(long)]
+        force: bool,
+        /// Be killed at this moment, for drills.
+        #[arg(long, hide = true)]
+        crash_at: Option<usize>,
+    },
+    /// Take back the last change that `apply` made, also one that was cut off half-way.
+    Rollback {
+        /// Take back all of them.
+        #[arg(long)]
+        all: bool,
+    },
+    /// What `apply` leaves behind to take a change back that nobody confirms.
+    #[command(hide = true)]
+    Watchdog {
+        /// The change's number.
+        change: u64,
+    },
+}
+
+/// Where settings are kept for the next boot.
+#[derive(Debug, Clone, Args)]
+pub struct BootArgs {
+    /// The file with settings for the next boot [default: /etc/sysctl.d/99-z-sekisho.conf; none in other network namespaces than the
+    /// host's own].
+    #[arg(long, value_name = "FILE")]
+    pub sysctl_file: Option<PathBuf>,
+}
+
+/// The arguments of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// Make the steps of this plan, as `plan --json` wrote it, instead of those that `plan` would show now.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Take everything back unless `sekisho confirm` comes from a new connection within this time, as 60s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub confirm_within: Option<u64>,
+    /// Where.
+    #[command(flatten)]
+    pub boot: BootArgs,
+    /// Be killed at this moment, for drills.
+    #[arg(long, hide = true)]
+    pub crash_at: Option<usize>,
+}
+
+/// A time in seconds, between five seconds and an hour: shorter is no time to log in, longer is no help to somebody locked out.
+fn time(text: &str) -> Result<u64, String> {
+    let seconds = duration_seconds(text).filter(|seconds| (5..=3600).contains(seconds));
+    seconds.ok_or_else(|| "a time between 5s and 1h is wanted".to_owned())
 }
 
 /// The arguments of `run`.
@@ -87,6 +151,14 @@ mod tests {
     #[test]
     fn the_table_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_to_confirm_is_bounded() {
+        let within = |text| Cli::try_parse_from(["sekisho", "apply", "--confirm-within", text]);
+        let Command::Apply(args) = within("2m").unwrap().command else { panic!("not apply") };
+        assert_eq!(args.confirm_within, Some(120));
+        assert!(within("1s").is_err() && within("2h").is_err() && within("soon").is_err());
     }
 
     #[test]

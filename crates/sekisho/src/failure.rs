@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use sekisho_engine::act::MendError;
+use sekisho_engine::act::journal::JournalError;
 use sekisho_engine::policy::ConfigError;
 
 /// Something that ends the program.
@@ -91,6 +92,28 @@ impl From<MendError> for Failure {
             MendError::Refused { .. } => "make the change by hand; inside a container it has to be made on the host",
         };
         Self::from_error("the host cannot be made ready", error).hint(hint)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let hint = match &error {
+            JournalError::Record { .. } => {
+                "the folder has to be writable; what was changed before is still in the journal"
+            }
+            JournalError::Damaged { .. } => "look at it, put back by hand what it lists, and remove it",
+            JournalError::Refused { .. } => {
+                "some settings can only be changed on the host, not in a container or network namespace"
+            }
+            JournalError::Unsettled { on_trial: true } => {
+                "`sekisho confirm` keeps it, `sekisho rollback` takes it back"
+            }
+            JournalError::Unsettled { on_trial: false } => "`sekisho rollback` takes back what was done of it",
+            JournalError::NothingOnTrial => {
+                "either it was kept or taken back already, or nothing was applied with --confirm-within"
+            }
+        };
+        Self::from_error("the host's settings are not as they were asked for", error).hint(hint)
     }
 }
 

@@ -1,9 +1,10 @@
 //! `sekisho`: the command line and the daemon.
 //!
 //! Read [`cli`] for what can be asked; each command is a module of its own: [`daemon`] (`run`), [`status`], [`off`], [`check`] (and
-//! `verdicts`). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
+//! `verdicts`), [`plan`], [`apply`] (also `confirm` and `rollback`). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
 //! daemon writes down for `status`), [`host`] (facts for the engine's findings).
 
+mod apply;
 mod check;
 mod cli;
 mod daemon;
@@ -11,6 +12,7 @@ mod failure;
 mod host;
 mod lock;
 mod off;
+mod plan;
 mod state;
 mod status;
 
@@ -29,6 +31,11 @@ fn main() -> ExitCode {
         Command::Off => off::off().and_then(|text| print(&text)),
         Command::Check { config } => check::check(config.as_deref()).and_then(|text| print(&text)),
         Command::Verdicts => print(&check::verdicts()),
+        Command::Plan { json, boot } => plan::plan(json, &boot).and_then(|text| print(&text)),
+        Command::Apply(args) => apply::apply(&args).and_then(|text| print(&text)),
+        Command::Confirm { force, crash_at } => apply::confirm(force, crash_at).and_then(|text| print(&text)),
+        Command::Rollback { all } => apply::rollback(all).and_then(|text| print(&text)),
+        Command::Watchdog { change } => apply::watchdog::watch(change),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }

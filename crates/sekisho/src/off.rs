@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use sekisho_datapath::{Datapath, Pins};
-use sekisho_engine::act::{LiveHost, Mends, Undone};
+use sekisho_engine::act::{LiveHost, Mends, Step, Undone};
 
 use crate::failure::Failure;
-use crate::lock;
 use crate::state::mends_file;
+use crate::{apply, lock};
 
 /// How long the daemon may take to stop: it looks for signals all the time, but may be loading programs.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -24,8 +24,10 @@ pub fn off() -> Result<String, Failure> {
     if stopped {
         text += "The daemon is stopped.\n";
     }
-    // Before the programs go: with them goes the folder that the record is in.
-    let restored = restore(&pins, &mut text)?;
+    // Before the programs go: with them goes the folder that the records are in.
+    let taken_back = apply::take_back_all(&pins)?;
+    let restored = restore(&pins, &mut text)? || !taken_back.is_empty();
+    text += &taken_back;
     let removed = Datapath::remove(&pins)?;
     if removed {
         text += "Protection is off: no program, map or setting of Sekisho's is left.\n";
@@ -38,7 +40,14 @@ pub fn off() -> Result<String, Failure> {
 fn restore(pins: &Pins, text: &mut String) -> Result<bool, Failure> {
     let mut mends = Mends::load(&mends_file(pins))?;
     let undone = mends.undo(&mut LiveHost)?;
-    for (step, outcome) in &undone {
+    *text += &tell(&undone);
+    Ok(!undone.is_empty())
+}
+
+/// What became of steps that were taken back, a line each.
+pub fn tell(undone: &[(Step, Undone)]) -> String {
+    let mut text = String::new();
+    for (step, outcome) in undone {
         let became = match outcome {
             Undone::Restored => "put back",
             Undone::LeftAlone => "left as it is: somebody else changed it since",
@@ -47,5 +56,5 @@ fn restore(pins: &Pins, text: &mut String) -> Result<bool, Failure> {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}: {became}.", step.describe());
     }
-    Ok(!undone.is_empty())
+    text
 }

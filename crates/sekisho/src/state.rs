@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sekisho_datapath::{Attached, Pins, XdpMode};
 use sekisho_engine::act;
 use sekisho_engine::policy::Policy;
 use serde::{Deserialize, Serialize};
+
+const FOLDER: &str = "/var/lib/sekisho";
 
 /// The state of the last daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +52,18 @@ impl State {
     pub fn policy(&self) -> Policy {
         Policy::parse(&self.config, Path::new("the configuration in force")).unwrap_or_default()
     }
+}
+
+/// Where what outlives a reboot is kept. Other network namespaces than the host's own do not, so theirs is where the rest of theirs is.
+pub fn lasting_folder(pins: &Pins) -> PathBuf {
+    if is_hosts_namespace() { PathBuf::from(FOLDER) } else { pins.folder() }
+}
+
+/// Whether this is the network namespace of process 1.
+pub fn is_hosts_namespace() -> bool {
+    let inode = |path: &str| fs::metadata(path).map(|metadata| metadata.ino()).ok();
+    let first = inode("/proc/1/ns/net");
+    first.is_some() && first == inode("/proc/thread-self/ns/net")
 }
 
 /// The file of changes that were made to the host.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::speaks::{Speaker, SpeakerSource};
 
 pub use limits::{LimitPolicy, OnConcentrated, Over};
-pub use read::{ConfigError, Problem, duration_text};
+pub use read::{ConfigError, Problem, duration_seconds, duration_text};
 
 /// Where the configuration is looked for unless `--config` names another file. It need not exist.
 pub const DEFAULT_PATH: &str = "/etc/sekisho.toml";

@@ -396,7 +396,7 @@ fn overlap(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> Option<u16
 }
 
 /// Seconds of "90", "90s", "5m", "1h", "2d".
-fn duration_seconds(text: &str) -> Option<u64> {
+pub fn duration_seconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..split].parse().ok()?;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sekisho_datapath::{Maps, Pins, abi};
@@ -12,7 +11,7 @@ use sekisho_engine::act;
 use sekisho_engine::speaks::{Sample, Speaker, learn};
 use serde::{Deserialize, Serialize};
 
-const FOLDER: &str = "/var/lib/sekisho";
+use crate::state::lasting_folder;
 
 /// The file's content.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,14 +71,7 @@ pub fn learnt(maps: &Maps) -> BTreeMap<u16, Speaker> {
 
 /// Other network namespaces are not the same after a reboot, so theirs is kept only until then.
 fn file(pins: &Pins) -> PathBuf {
-    if is_hosts_namespace() { Path::new(FOLDER).join("speakers.json") } else { pins.folder().join("speakers.json") }
-}
-
-/// Whether this is the network namespace of process 1.
-fn is_hosts_namespace() -> bool {
-    let inode = |path: &str| fs::metadata(path).map(|metadata| metadata.ino()).ok();
-    let first = inode("/proc/1/ns/net");
-    first.is_some() && first == inode("/proc/thread-self/ns/net")
+    lasting_folder(pins).join("speakers.json")
 }
 
 fn read(file: &Path) -> BTreeMap<u16, Sample> {

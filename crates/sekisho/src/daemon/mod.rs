@@ -53,6 +53,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let pins = Pins::here()?;
     pins.make_folder()?;
     let lock = take_lock(&pins)?;
+    recover(&pins);
     let anew = !pins.exist();
     let started = Daemon::start(args.clone(), config, pins.clone(), lock);
     // A start that failed leaves the host as it was found, but never takes away what an earlier run left.
@@ -63,6 +64,15 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     })?;
     daemon.serve(&signals);
     Ok(())
+}
+
+/// A change that was cut off, or that nobody confirmed before the host went down, is taken back.
+fn recover(pins: &Pins) {
+    match crate::apply::recover(pins) {
+        Ok(None) => {}
+        Ok(Some(words)) => warn!("{words}"),
+        Err(failure) => error!("a change of the host's settings cannot be settled: {failure}"),
+    }
 }
 
 fn take_lock(pins: &Pins) -> Result<Lock, Failure> {
