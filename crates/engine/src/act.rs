@@ -10,6 +10,7 @@
 pub mod files;
 pub mod journal;
 pub mod nft;
+pub mod ruleset;
 
 use std::fs;
 use std::io;

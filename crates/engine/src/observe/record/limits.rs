@@ -15,3 +15,5 @@ pub const MINUTES_MAX: usize = 50_000;
 pub const UNSEEN_MAX: usize = 200;
 /// Entries of a list of the most frequent (sources, fingerprints).
 pub const TOP_MAX: usize = 20;
+/// How many events back one like it is looked for.
+pub const FOLD_LOOK_BACK: usize = 64;

@@ -16,11 +16,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub mod clock;
 pub mod event;
 pub mod limits;
+pub mod lines;
 pub mod metric;
 pub mod packets;
 pub mod state;
+pub mod sysstat;
+pub mod tally;
 pub mod web;
 
 pub use event::{Event, EventKind, Service, TurnedAway, TurnedAwayReason};
@@ -288,6 +292,8 @@ pub struct Record {
     pub firewall_limits: Vec<FirewallLimit>,
     /// What happened, in the order of time; those without a time come first.
     pub events: Vec<Event>,
+    /// Events for which there was no more room ([`limits::EVENTS_MAX`]).
+    pub events_left_out: u64,
     /// Who was turned away by Postfix and sshd, by minute and reason.
     pub turned_away: Vec<TurnedAway>,
     /// Web servers and php-fpm: settings and workers.
@@ -326,6 +332,7 @@ impl Record {
             sysctls: BTreeMap::new(),
             firewall_limits: Vec::new(),
             events: Vec::new(),
+            events_left_out: 0,
             turned_away: Vec::new(),
             web: Vec::new(),
             traffic: Vec::new(),
@@ -382,6 +389,26 @@ impl Record {
         let unseen = Unseen { source, file, why };
         if self.unseen.len() < limits::UNSEEN_MAX && !self.unseen.contains(&unseen) {
             self.unseen.push(unseen);
+        }
+    }
+
+    /// Adds an event. One like another of less than a minute before, from the same source, is counted there.
+    pub fn event(&mut self, at: Option<Time>, source: Source, kind: EventKind) {
+        let recent = self.events.iter_mut().rev().take(limits::FOLD_LOOK_BACK);
+        let same = |event: &&mut Event| {
+            let near = match (event.at, at) {
+                (Some(first), Some(at)) => (0..60_000).contains(&at.since_ms(first)),
+                (first, at) => first == at,
+            };
+            near && event.source == source && event.kind == kind
+        };
+        if let Some(event) = recent.into_iter().find(same) {
+            event.count += 1;
+            event.last = at.max(event.last);
+        } else if self.events.len() < limits::EVENTS_MAX {
+            self.events.push(Event { at, last: None, count: 1, source, kind });
+        } else {
+            self.events_left_out += 1;
         }
     }
 

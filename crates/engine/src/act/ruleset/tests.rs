@@ -1,0 +1,106 @@
+//! What each part of a wish becomes. That the whole is what nft takes is shown with nft itself, where there is one.
+
+use super::*;
+use crate::act::nft;
+
+fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix { address: address.parse().unwrap(), length: length.parse().unwrap() }
+}
+
+fn full() -> Wish {
+    let rate = |per_second| Some(Rate { per_second, burst: per_second * 2 });
+    Wish {
+        observe: false,
+        interfaces: vec!["eth0".into(), "eth1".into()],
+        unprotected: vec![(9000, 9010), (7, 7)],
+        allow: ["203.0.113.7/32", "2001:db8:1::/48"].map(prefix).into(),
+        block: ["198.18.0.0/15", "198.18.7.0/24", "198.19.255.255/32", "2001:db8:bad::/48"].map(prefix).into(),
+        limits: Limits {
+            source: rate(20),
+            network: rate(200),
+            service: vec![(25, Rate { per_second: 50, burst: 100 })],
+            global: rate(10_000),
+        },
+        proxy: Some(Proxy { ports: [80, 443].into(), mss: 1460, window_scale: 7 }),
+    }
+}
+
+fn rules(wish: &Wish) -> Vec<(String, String, Value)> {
+    let value: Value = serde_json::from_str(&json(wish).unwrap()).unwrap();
+    let rules = value["nftables"].as_array().unwrap().iter().filter_map(|command| command.pointer("/add/rule"));
+    let words = |rule: &Value, key: &str| rule[key].as_str().unwrap_or_default().to_owned();
+    rules.map(|rule| (words(rule, "chain"), words(rule, "comment"), rule["expr"].clone())).collect()
+}
+
+#[test]
+fn every_rule_is_commented_and_nft_takes_the_whole() {
+    for wish in [full(), Wish::default(), Wish { observe: true, ..full() }] {
+        let rules = rules(&wish);
+        assert!(rules.iter().all(|(_, comment, _)| comment.len() > 10 && comment.len() < 128), "{rules:#?}");
+        match nft::check(&json(&wish).unwrap()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            // Without the right to change rules even a check is refused.
+            Err(error) if error.to_string().contains("Operation not permitted") => {}
+            checked => checked.unwrap(),
+        }
+    }
+}
+
+#[test]
+fn only_our_own_table_is_named() {
+    let value: Value = serde_json::from_str(&json(&full()).unwrap()).unwrap();
+    for command in value["nftables"].as_array().unwrap() {
+        let (_, object) = command.as_object().unwrap().iter().next().unwrap();
+        let (kind, object) = object.as_object().unwrap().iter().next().unwrap();
+        let table = if kind == "table" { &object["name"] } else { &object["table"] };
+        assert_eq!((&object["family"], table), (&"inet".into(), &NAME.into()), "{command}");
+    }
+}
+
+#[test]
+fn without_a_wish_only_the_malformed_is_dropped() {
+    let dropping = |wish: &Wish| {
+        let drops =
+            |(_, _, expr): &(String, String, Value)| expr.as_array().unwrap().iter().any(|s| s.get("drop").is_some());
+        rules(wish).into_iter().filter(drops).map(|(_, comment, _)| comment).collect::<Vec<_>>()
+    };
+    assert!(dropping(&Wish::default()).iter().all(|comment| comment.starts_with("malformed")));
+    assert!(dropping(&Wish { observe: true, ..full() }).is_empty(), "observing drops nothing");
+    let all = dropping(&full());
+    for part in ["blocked", "one source", "one network", "the service", "all together", "without a valid cookie"] {
+        assert!(all.iter().any(|comment| comment.contains(part)), "{part}: {all:?}");
+    }
+}
+
+#[test]
+fn observing_has_no_synproxy_which_would_answer() {
+    let wish = Wish { observe: true, ..full() };
+    assert!(!json(&wish).unwrap().contains("synproxy"));
+}
+
+#[test]
+fn each_source_limit_carries_its_rate() {
+    let limited: Vec<Value> = rules(&full())
+        .into_iter()
+        .flat_map(|(_, _, expr)| expr.as_array().unwrap().clone())
+        .filter_map(|statement| statement.get("set").cloned())
+        .collect();
+    let rates: Vec<_> = limited.iter().map(|set| set["stmt"][0]["limit"]["rate"].as_u64().unwrap()).collect();
+    assert_eq!(rates, [20, 20, 200, 200]);
+}
+
+#[test]
+fn prefixes_that_others_contain_are_left_out() {
+    assert_eq!(of(&full().block, "ip"), [prefix("198.18.0.0/15")]);
+    assert_eq!(of(&full().block, "ip6"), [prefix("2001:db8:bad::/48")]);
+    let apart = ["10.0.0.0/8", "10.0.0.0/8", "11.0.0.0/16", "0.0.0.0/32"].map(prefix);
+    assert_eq!(of(&apart, "ip").len(), 3);
+    assert_eq!(of(&["10.1.0.0/16", "0.0.0.0/0"].map(prefix), "ip"), [prefix("0.0.0.0/0")]);
+}
+
+#[test]
+fn the_same_wish_is_the_same_ruleset() {
+    assert_eq!(ruleset(&full()), ruleset(&full()));
+    assert_ne!(ruleset(&full()), ruleset(&Wish::default()));
+}
