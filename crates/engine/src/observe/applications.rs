@@ -63,6 +63,8 @@ impl Application {
 /// Who listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
+    /// The process id of the oldest that does.
+    pub pid: u32,
     /// What it is.
     pub application: Application,
     /// Its command line.
@@ -123,6 +125,7 @@ fn owner(pid: u32) -> Option<Owner> {
     // nginx and sshd write a title over their arguments, with spaces in place of the zeros.
     let words = String::from_utf8_lossy(&line).replace('\0', " ");
     Some(Owner {
+        pid,
         application: Application::named(name.trim()),
         arguments: words.split_whitespace().map(str::to_owned).collect(),
     })
@@ -324,8 +327,11 @@ mod tests {
         fs::write(path("sites/b.conf.bak"), "server { listen 80 backlog=1; }\n").unwrap();
         let arguments = ["nginx:", "master", "process", "nginx", "-c"].map(str::to_owned);
         let config = path("nginx.conf").display().to_string();
-        let owner =
-            Owner { application: Application::Nginx, arguments: arguments.into_iter().chain([config]).collect() };
+        let owner = Owner {
+            pid: 1,
+            application: Application::Nginx,
+            arguments: arguments.into_iter().chain([config]).collect(),
+        };
         let asked = configured(&owner, 443).unwrap();
         assert_eq!((asked.backlog, asked.file), (300, Some(path("sites/b.conf"))));
         assert_eq!(configured(&owner, 80), Some(default(511)));
@@ -337,7 +343,7 @@ mod tests {
         assert_eq!(apache_backlog("Listen 80\n"), None);
         assert_eq!(postfix_limit("default_process_limit = 200\nx = 1\n"), Some(200));
         assert_eq!(postfix_limit("# default_process_limit = 200\n"), None);
-        let owner = Owner { application: Application::Sshd, arguments: Vec::new() };
+        let owner = Owner { pid: 1, application: Application::Sshd, arguments: Vec::new() };
         assert_eq!(configured(&owner, 22), Some(default(128)));
     }
 

@@ -9,10 +9,12 @@ use super::netlink::{text, u32_at};
 
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GDRVINFO: u32 = 0x03;
+const ETHTOOL_GRINGPARAM: u32 = 0x10;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSTATS: u32 = 0x1d;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETH_SS_STATS: u32 = 1;
 const ETH_GSTRING_LEN: usize = 32;
 /// No driver has more counters than this; a larger number is not believed.
@@ -48,6 +50,23 @@ pub fn set_flags(interface: &str, flags: u32) -> io::Result<()> {
     let mut value = vec![0u8; 8];
     value[4..8].copy_from_slice(&flags.to_ne_bytes());
     request(interface, ETHTOOL_SFLAGS, &mut value)
+}
+
+/// The length of the ring for received packets, and the longest that it can be.
+pub fn receive_ring(interface: &str) -> Option<(u32, u32)> {
+    // struct ethtool_ringparam: command, four maxima, four values, receive first.
+    let mut ring = vec![0u8; 36];
+    request(interface, ETHTOOL_GRINGPARAM, &mut ring).ok()?;
+    Some((u32_at(&ring, 20)?, u32_at(&ring, 4)?)).filter(|(_, max)| *max > 0)
+}
+
+/// How many queues receive, and how many could: those that also send are counted too.
+pub fn receive_queues(interface: &str) -> Option<(u32, u32)> {
+    // struct ethtool_channels: command, maxima of rx, tx, other and combined, then the same as they are.
+    let mut channels = vec![0u8; 36];
+    request(interface, ETHTOOL_GCHANNELS, &mut channels).ok()?;
+    let sum = |rx: usize, combined: usize| Some(u32_at(&channels, rx)?.saturating_add(u32_at(&channels, combined)?));
+    Some((sum(20, 32)?, sum(4, 16)?)).filter(|(_, max)| *max > 0)
 }
 
 /// What became of the answers that an XDP program sent back through its driver (XDP_TX).

@@ -101,13 +101,13 @@ pub fn rules() -> Vec<Rule> {
     found
 }
 
-fn legacy_tables(file: &str) -> Vec<String> {
+pub(super) fn legacy_tables(file: &str) -> Vec<String> {
     let names = fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default();
     names.lines().map(str::to_owned).collect()
 }
 
 /// Whether nf_tables is loaded or built in. On a kernel without loadable modules asking can load nothing.
-fn nf_tables_loaded() -> bool {
+pub(super) fn nf_tables_loaded() -> bool {
     let Ok(modules) = fs::read_to_string("/proc/modules") else { return true };
     modules.lines().any(|line| line.starts_with("nf_tables ")) || built_in("nf_tables")
 }
@@ -137,7 +137,7 @@ fn nat_chain(message: Message<'_>) -> Option<String> {
 }
 
 /// What a program prints, or nothing if it is not there or fails.
-fn output(program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -17,3 +17,5 @@ pub const UNSEEN_MAX: usize = 200;
 pub const TOP_MAX: usize = 20;
 /// How many events back one like it is looked for.
 pub const FOLD_LOOK_BACK: usize = 64;
+/// Gaps of one record.
+pub const GAPS_MAX: usize = 1000;

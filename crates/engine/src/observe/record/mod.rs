@@ -18,14 +18,23 @@ use serde::{Deserialize, Serialize};
 
 pub mod clock;
 pub mod event;
+pub mod journal;
+pub mod kernel;
 pub mod limits;
 pub mod lines;
+pub mod live;
+pub mod log;
+pub mod mail;
 pub mod metric;
 pub mod packets;
+pub mod ssh;
 pub mod state;
 pub mod sysstat;
 pub mod tally;
+pub mod units;
 pub mod web;
+pub mod web_config;
+pub mod web_log;
 
 pub use event::{Event, EventKind, Service, TurnedAway, TurnedAwayReason};
 pub use metric::Metric;
@@ -278,6 +287,8 @@ pub struct Record {
     pub host: Host,
     /// Numbers over time, in the order of their time.
     pub samples: Vec<Sample>,
+    /// Counters since the network namespace, or for the machine's own since it, was started: of metrics that are rates. Live only.
+    pub totals: BTreeMap<Metric, f64>,
     /// Who listens, with queues as of `taken`.
     pub listeners: Vec<Listener>,
     /// TCP sockets by state and source, as of `taken`; `None`: not seen.
@@ -302,6 +313,8 @@ pub struct Record {
     pub traffic: Vec<WebTraffic>,
     /// What captures show, one for each file.
     pub packets: Vec<Packets>,
+    /// From when until when each source tells something; gaps may lie within.
+    pub coverage: BTreeMap<Source, Span>,
     /// When a source tells nothing.
     pub gaps: Vec<Gap>,
     /// What could not be looked at.
@@ -325,6 +338,7 @@ impl Record {
                 booted: None,
             },
             samples: Vec::new(),
+            totals: BTreeMap::new(),
             listeners: Vec::new(),
             sockets: None,
             conntrack: None,
@@ -337,6 +351,7 @@ impl Record {
             web: Vec::new(),
             traffic: Vec::new(),
             packets: Vec::new(),
+            coverage: BTreeMap::new(),
             gaps: Vec::new(),
             unseen: Vec::new(),
         }
@@ -410,6 +425,26 @@ impl Record {
         } else {
             self.events_left_out += 1;
         }
+    }
+
+    /// Adds a gap. One of the same source and reason that begins within a minute of it is made longer.
+    pub fn gap(&mut self, gap: Gap) {
+        let near = |other: &&mut Gap| {
+            let alike = other.source == gap.source && other.reason == gap.reason;
+            alike && (0..60_000).contains(&gap.span.from.since_ms(other.span.until))
+        };
+        if let Some(other) = self.gaps.iter_mut().rev().take(limits::FOLD_LOOK_BACK).find(near) {
+            other.span.until = other.span.until.max(gap.span.until);
+        } else if self.gaps.len() < limits::GAPS_MAX {
+            self.gaps.push(gap);
+        }
+    }
+
+    /// Notes that a source tells of this time.
+    pub fn covered(&mut self, source: Source, span: Option<Span>) {
+        let Some(span) = span else { return };
+        let known = self.coverage.entry(source).or_insert(span);
+        *known = Span { from: known.from.min(span.from), until: known.until.max(span.until) };
     }
 
     /// Puts everything in the order of time. Readers append as they go; whoever made the record calls this once.
