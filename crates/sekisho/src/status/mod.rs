@@ -1,20 +1,18 @@
 //! `sekisho status`: puts the report together, from the kernel, the pinned maps and what the daemon wrote down. It needs no daemon.
 
+mod flood;
 mod text;
 
-use sekisho_datapath::limits::HeldBack;
-use sekisho_datapath::{Attached, Completion, Datapath, HeldWhy, Pins, Verdict, abi, kernel, time};
+use sekisho_datapath::{Attached, Completion, Datapath, Pins, Verdict, abi, kernel, time};
 use sekisho_engine::act::Mends;
 use sekisho_engine::judge;
 use sekisho_engine::observe::{links, listeners};
 use sekisho_engine::policy::{Mode, Policy};
 use sekisho_engine::report::{
-    CompletionStatus, FloodPart, FloodStatus, HeldStatus, InterfaceStatus, ServiceStatus, StatusReport, VERSION,
-    VerdictStatus, VerifiedStatus,
+    CompletionStatus, InterfaceStatus, ServiceStatus, StatusReport, VERSION, VerdictStatus, VerifiedStatus,
 };
-use sekisho_engine::spread;
 
-use crate::daemon::{judged, learnt, samples};
+use crate::daemon::{learnt, samples};
 use crate::failure::Failure;
 use crate::state::{State, mends_file};
 use crate::{host, lock};
@@ -62,7 +60,7 @@ fn collect() -> Result<StatusReport, Failure> {
         completion: datapath.as_ref().map(|datapath| completion(datapath, state.as_ref())),
         services: services(&policy, datapath.as_ref())?,
         verified: datapath.as_ref().map(verified).transpose()?,
-        flood: datapath.as_ref().map(flood).transpose()?,
+        flood: datapath.as_ref().map(flood::flood).transpose()?,
         verdicts: verdicts(datapath.as_ref())?,
         findings: judge::judge(&facts),
     })
@@ -120,41 +118,6 @@ fn verified(datapath: &Datapath) -> Result<VerifiedStatus, Failure> {
         ipv6,
         ipv6_capacity: capacity.verified6,
         memory_bytes: capacity.memory_bytes(),
-    })
-}
-
-/// Parts of a flood that are shown.
-const PARTS_SHOWN: usize = 10;
-
-fn flood(datapath: &Datapath) -> Result<FloodStatus, Failure> {
-    let seen = datapath.maps().spreading()?;
-    let judged = judged(&seen);
-    let parts = seen.parts.iter().map(|part| FloodPart {
-        prefix: part.whom.to_string(),
-        percent: (spread::part(part.votes, seen.samples) * 100.0).round() as u64,
-    });
-    let tick = time::tick(time::coarse_ns());
-    Ok(FloodStatus {
-        shape: judged.shape.word(),
-        evidence: judged.evidence,
-        asked: seen.asked,
-        samples: seen.samples,
-        distinct_sources: seen.distinct,
-        parts: parts.filter(|part| part.percent >= 5).take(PARTS_SHOWN).collect(),
-        held: datapath.maps().held()?.iter().filter_map(|held| held_status(held, tick)).collect(),
-    })
-}
-
-fn held_status(held: &HeldBack, tick: u32) -> Option<HeldStatus> {
-    let left = held.until.wrapping_sub(tick) as i32;
-    let why = match held.why {
-        HeldWhy::Connections => "connections",
-        HeldWhy::Concentrated => "concentrated",
-    };
-    (left > 0).then(|| HeldStatus {
-        prefix: held.whom.to_string(),
-        why,
-        seconds: (u64::from(left.unsigned_abs()) << abi::TICK_SHIFT) / 1_000_000_000,
     })
 }
 
