@@ -16,6 +16,7 @@ const HELD_SHOWN: usize = 10;
 /// The whole report.
 pub fn render(report: &StatusReport) -> String {
     let mut blocks = vec![head(report)];
+    blocks.extend(report.flood.as_ref().map(flood_words));
     blocks.push(services(&report.services));
     if report.protected || report.verdicts.iter().any(|verdict| verdict.count > 0) {
         blocks.push(verdicts(report));
@@ -46,9 +47,6 @@ fn head(report: &StatusReport) -> String {
     }
     if let Some(verified) = &report.verified {
         text += &field("Verified", &verified_words(verified));
-    }
-    if let Some(flood) = &report.flood {
-        text += &flood_words(flood);
     }
     text
 }
