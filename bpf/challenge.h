@@ -4,8 +4,8 @@
  * 9293, 3.10.7.3), and try again. So the number is a keyed hash of the flow and the time; the RST brings it back, and
  * nothing was stored. 32 bits, two times accepted: 31 bits of proof.
  *
- * The same hash without the time names the flow in the two fixed-size filters: `doors` (flows that proved themselves)
- * and `asked` (flows that were asked). The key is one of its own.
+ * The same hash without the time names the flow in a filter of fixed size: its door, if it proved itself, and whether it
+ * was asked. The key is one of its own.
  */
 #pragma once
 
