@@ -23,6 +23,7 @@
 
 mod sekisho;
 mod traces;
+mod visitor;
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,7 @@ use sekisho_lab::topology::Host;
 
 pub use sekisho::{Launch, Said, Sekisho, program};
 pub use traces::{Traces, snapshot, xdp_program};
+pub use visitor::{Conversation, held};
 
 /// How long a test waits for something that normally takes milliseconds: see [`sekisho_lab::wait`].
 pub use sekisho_lab::wait::PATIENCE;
