@@ -363,7 +363,9 @@ impl Daemon {
         self.apply_ports();
         let means = Means { loaded: &self.loaded, policy: &self.config.policy };
         self.guards = Guards::default();
-        self.guards.bring_up(means, &self.config.policy.interfaces)?;
+        if let Err(error) = self.guards.bring_up(means, &self.config.policy.interfaces) {
+            error!("not every interface is protected; it is tried again: {}", Failure::from(error));
+        }
         self.watch();
         self.write_state();
         Ok(())
