@@ -238,7 +238,7 @@ impl Guards {
             self.on.remove(&link.index);
             // Told once; it is tried again in silence.
             if self.refused.insert(link.name.clone(), Instant::now()).is_none() {
-                error!("{} is not protected: {}", link.name, Failure::from(error));
+                error!("{} is not protected: {}", link.name, Failure::from(error).line());
             }
         }
     }

@@ -241,7 +241,7 @@ impl Daemon {
             Some((what, Ok(()))) => info!("{what}: {}: {} (`sekisho off` puts it back)", finding.what, finding.why),
             Some((_, Err(error))) => {
                 tell(&finding);
-                error!("it could not be put right: {}", Failure::from(error));
+                error!("it could not be put right: {}", Failure::from(error).line());
             }
             None => tell(&finding),
         }
@@ -302,7 +302,7 @@ impl Daemon {
         if let Err(error) = self.loaded.watch() {
             warn!(
                 "sources cannot be verified and nobody learns who speaks first; everything else works: {}",
-                Failure::from(error)
+                Failure::from(error).line()
             );
         }
     }
@@ -343,7 +343,7 @@ impl Daemon {
         notify("RELOADING=1");
         match self.try_reload() {
             Ok(()) => info!("the configuration was read again and is in force"),
-            Err(failure) => error!("the configuration before stays in force: {failure}"),
+            Err(failure) => error!("the configuration before stays in force: {}", failure.line()),
         }
         notify("READY=1");
     }
@@ -364,7 +364,7 @@ impl Daemon {
         let means = Means { loaded: &self.loaded, policy: &self.config.policy };
         self.guards = Guards::default();
         if let Err(error) = self.guards.bring_up(means, &self.config.policy.interfaces) {
-            error!("not every interface is protected; it is tried again: {}", Failure::from(error));
+            error!("not every interface is protected; it is tried again: {}", Failure::from(error).line());
         }
         self.watch();
         self.write_state();
@@ -395,7 +395,7 @@ fn take_back(pins: &Pins) {
     let undone = Mends::load(&mends_file(pins)).and_then(|mut mends| mends.undo(&mut LiveHost));
     let removed = Datapath::remove(pins);
     for failure in [undone.err().map(Failure::from), removed.err().map(Failure::from)].into_iter().flatten() {
-        error!("something is left behind; `sekisho off` tries again: {failure}");
+        error!("something is left behind; `sekisho off` tries again: {}", failure.line());
     }
 }
 
