@@ -71,9 +71,10 @@ fn what_a_killed_process_left_behind_is_swept() {
     // Ourselves, as a process that makes a namespace with a program in it and is killed.
     if std::env::var_os("LAB_LEAVES_A_NAMESPACE").is_some() {
         let namespace = Netns::new("left").unwrap();
-        let sleeper = namespace.command("sleep").arg("600").stdout(Stdio::null()).spawn().unwrap();
+        let mut sleeper = namespace.command("sleep").arg("600").stdout(Stdio::null()).spawn().unwrap();
         println!("left {} {}", namespace.path().display(), sleeper.id());
         kill(Pid::this(), Signal::SIGKILL).unwrap();
+        sleeper.wait().unwrap();
     }
     let this_test = ["--exact", "what_a_killed_process_left_behind_is_swept", "--nocapture"];
     let mut child = Command::new(std::env::current_exe().unwrap());
