@@ -181,7 +181,8 @@ fn cookies(scene: &Scene, sekisho: &Sekisho, target: SocketAddr) {
         assert_eq!(seen.complete(), 5, "{seen}");
     }
     scene.client.sysctl("net.ipv4.tcp_timestamps", "1").unwrap();
-    assert_eq!(sekisho.verdict("admitted") - admitted, 10, "all by a cookie of ours");
+    // More than ten where an ACK and the request after it arrive in one batch: both are then met without a socket.
+    assert!(sekisho.verdict("admitted") - admitted >= 10, "all by a cookie of ours");
     let bare = Shot::new(Kind::BareSyn, target).from_list(vec![client_for(target.ip(), 80)]);
     scene.flood(bare.rate(1000).at_most(20).seconds(10)).unwrap().run().unwrap();
     flood.stop().unwrap();
