@@ -43,7 +43,7 @@ pub const DEVICE: &str = "eth0";
 const FIRST_CLIENT: u8 = 10;
 /// Hardware addresses: locally administered, the last byte says whose.
 const MAC_SERVER: [u8; 6] = [2, 0, 0, 0, 0, 0x10];
-const MAC_ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(crate) const MAC_ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const MAC_CLIENT: [u8; 6] = [2, 0, 0, 0, 0, 0xc];
 const MAC_ATTACKER: [u8; 6] = [2, 0, 0, 0, 0, 0xa];
 

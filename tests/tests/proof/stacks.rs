@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use sekisho_lab::clients::Crowd;
-use sekisho_lab::middle;
+use sekisho_lab::middle::{self, Rules};
 use sekisho_lab::servers::Tiny;
-use sekisho_lab::stack::{Attempt, Habits, OddSynAck, Stacks};
+use sekisho_lab::stack::{Attempt, Habits, OddAck, Stacks};
 use sekisho_lab::topology::{SERVER4, client4};
 use sekisho_tests::{Scene, Sekisho};
 
@@ -34,30 +34,28 @@ fn habits() -> Vec<(Habits, Duration)> {
                 .second_syn_after(MILLIS(3000)),
             MILLIS(3000),
         ),
-        (bsd("Linux-like, SYN again at once").odd(OddSynAck::ResetAndResend(MILLIS(10))), MILLIS(100)),
+        (bsd("Linux-like, SYN again at once").odd(OddAck::ResetAndResend(MILLIS(10))), MILLIS(100)),
         (
             Habits::new("lwIP-like, RST with ACK, SYN again at once")
                 .window(5840, None)
-                .odd(OddSynAck::ResetAndResend(Duration::ZERO))
+                .odd(OddAck::ResetAndResend(Duration::ZERO))
                 .reset_with_ack(),
             MILLIS(100),
         ),
         (Habits::new("gVisor-like, RST with ACK").window(29184, Some(7)).timestamps().reset_with_ack(), MILLIS(1000)),
-        (Habits::new("ignores the odd SYN-ACK, second SYN after 1 s").odd(OddSynAck::Ignore), MILLIS(1000)),
+        (Habits::new("ignores the odd ACK, second SYN after 1 s").odd(OddAck::Ignore), MILLIS(1000)),
         (
-            Habits::new("ignores the odd SYN-ACK, second SYN after 3 s")
-                .odd(OddSynAck::Ignore)
-                .second_syn_after(MILLIS(3000)),
+            Habits::new("ignores the odd ACK, second SYN after 3 s").odd(OddAck::Ignore).second_syn_after(MILLIS(3000)),
             MILLIS(3000),
         ),
         (
             Habits::new("uIP-like, aborts, tries anew after 1 s")
                 .window(1460, None)
-                .odd(OddSynAck::ResetAndAbort(MILLIS(1000)))
+                .odd(OddAck::ResetAndAbort(MILLIS(1000)))
                 .reset_with_ack(),
             MILLIS(1000),
         ),
-        (Habits::new("aborts, tries anew after 5 s").odd(OddSynAck::ResetAndAbort(MILLIS(5000))), MILLIS(5000)),
+        (Habits::new("aborts, tries anew after 5 s").odd(OddAck::ResetAndAbort(MILLIS(5000))), MILLIS(5000)),
     ]
 }
 
@@ -110,7 +108,8 @@ fn every_stack_gets_through() {
     println!("nothing in between:");
     for ((habits, within), attempts) in kinds.iter().zip(&fared) {
         show(habits.name(), attempts);
-        let most = *within + MILLIS(800);
+        // One more retransmission may be needed if the busy lab loses a frame.
+        let most = *within * 3 + MILLIS(1000);
         assert!(
             attempts.iter().all(|one| one.first_byte.is_some_and(|time| time <= most)),
             "{}: not within {most:?}: {attempts:?}",
@@ -131,24 +130,50 @@ fn a_road_that_drops_resets() {
     flood.stop().unwrap();
 }
 
+/// A firewall on the road, without translation: each client has an address of its own, and so each of them is challenged.
 #[test]
-fn a_nat_router_that_drops_what_is_invalid() {
+fn a_road_that_drops_what_is_invalid() {
     let (scene, _tiny, sekisho) = armed();
-    let _rules = middle::nat(&scene.router, "server").unwrap();
+    let strict = "chain forward { type filter hook forward priority 0; policy accept; ct state invalid counter drop\n}";
+    let _rules = Rules::add(&scene.router, "inet strict_road", strict).unwrap();
     let flood = arm(&scene, &sekisho, 25, 20_000);
-    println!("a NAT router that drops what connection tracking calls invalid:");
+    println!("a router that drops what connection tracking calls invalid:");
     through(&scene, &sekisho, 9000);
+    assert!(sekisho.verdict("challenge_proved") >= 20, "Linux clients prove themselves across it");
     flood.stop().unwrap();
 }
 
-/// Linux clients, then the emulated ones; all of them, within a time that a retransmission or two explain.
-fn through(scene: &Scene, sekisho: &Sekisho, most_ms: u64) {
+/// Behind a NAT router all clients have one address: the first proves itself, and the others are known by then, or get cookies.
+#[test]
+fn a_nat_router_that_drops_what_is_invalid() {
+    for round in 0..3 {
+        let (scene, _tiny, sekisho) = armed();
+        let _rules = middle::nat(&scene.router, "server").unwrap();
+        let flood = arm(&scene, &sekisho, 25, 20_000);
+        println!("a NAT router that drops what connection tracking calls invalid:");
+        if round == 0 {
+            through(&scene, &sekisho, 9000)
+        } else {
+            linux(&scene, &sekisho)
+        }
+        flood.stop().unwrap();
+    }
+}
+
+/// Linux clients: all of them, within a time that a retransmission or two explain.
+fn linux(scene: &Scene, sekisho: &Sekisho) {
     let crowd = Crowd::banner(&scene.client, server(25), "220 ").sources(clients(80..100)).visits(20).parallel(20);
     let challenges = sekisho.verdict("challenge_sent");
     let seen = crowd.deadline(Duration::from_secs(20)).run().unwrap();
     println!("  Linux: {seen}");
     assert_eq!(seen.complete(), 20, "{seen}");
     assert!(sekisho.verdict("challenge_sent") > challenges, "challenges were sent");
+    assert!(seen.first_byte_within(100.0).unwrap() < Duration::from_secs(4), "{seen}");
+}
+
+/// Linux clients, then the emulated ones.
+fn through(scene: &Scene, sekisho: &Sekisho, most_ms: u64) {
+    linux(scene, sekisho);
     let kinds = habits();
     let fared = visit(scene, &kinds, Duration::from_secs(20));
     let mut late = Vec::new();
