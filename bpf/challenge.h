@@ -86,8 +86,7 @@ static __always_inline void door_set(struct flow *cell, __u64 flow, __u32 tick)
 	*older = door_value(flow, tick);
 }
 
-/* What is asked has a name of two parts: a hash that also finds the cell (a source's, or a flow's) and what tells apart within it (a
- * port, or the client's sequence number: another connection from the same port is not the same question). */
+/* What is asked has a name of two parts: a hash that also finds the cell, and what tells apart within it. */
 static __always_inline __u64 asked_bit(__u64 hash, __u32 part)
 {
 	__u32 mixed = ((__u32)(hash >> 20) ^ part) * 0x85ebca6bu;

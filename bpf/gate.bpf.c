@@ -37,13 +37,14 @@ static __always_inline bool within_bound(const struct packet *p, __u64 secret, _
 	return line && answer_count(line, hash, tick) <= bound;
 }
 
-/* Whether the very same SYN came before. A client's comes again after a second; a spoofer's are each another. */
+/* Whether the very same SYN came before. A client's comes again after a second; a spoofer's are each another. The sequence number
+ * belongs to the place, since one spoofed address has only 65 536 flows. */
 static __always_inline bool is_repeated(const struct packet *p, const struct control *c, __u64 now_ns)
 {
-	__u64 flow = flow_hash(&c->flow_key, p);
-	struct flow *cell = cell_of(flow);
+	__u64 place = mix_whole(flow_hash(&c->flow_key, p) + p->sequence, c->flow_key.k1);
+	struct flow *cell = cell_of(place);
 
-	return cell && asked_before(cell, asked_bit(flow, p->sequence), now_ns >> ASKED_TIME_SHIFT);
+	return cell && asked_before(cell, asked_bit(place, 0), now_ns >> ASKED_TIME_SHIFT);
 }
 
 /* Whether a SYN may be answered. Half of what its network may get is kept for SYNs that come again, so that whoever lives in a network
