@@ -55,7 +55,7 @@ fn habits() -> Vec<(Habits, Duration)> {
                 .reset_with_ack(),
             MILLIS(1000),
         ),
-        (Habits::new("aborts, tries anew after 5 s").odd(OddAck::ResetAndAbort(MILLIS(5000))), MILLIS(5000)),
+        (Habits::new("aborts, tries anew after 4 s").odd(OddAck::ResetAndAbort(MILLIS(4000))), MILLIS(4000)),
     ]
 }
 
