@@ -3,6 +3,8 @@
 //! One module a promise. Each test builds a lab of its own and prints the figures that it judges:
 //! `cargo test --release -p sekisho-tests --test proof -- --nocapture`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod botnet;
 mod challenge;
 mod lost_ack;
