@@ -13,7 +13,7 @@
 #define TICK_SHIFT 30
 #define COOKIE_TIME_SHIFT 35	/* 34.4 s; three of them are accepted: a cookie lives 68.7 to 103 s */
 #define CHALLENGE_TIME_SHIFT 32 /* 4.3 s; two of them are accepted */
-#define ASKED_TIME_SHIFT 31	/* 2.1 s; two of them are remembered */
+#define ASKED_TIME_SHIFT 32	/* 4.3 s; two of them are remembered */
 #define DOOR_TICKS 5		/* how long a proved challenge lets its flow's SYN in */
 
 /* Bounds. Each table's memory is in the comment. */

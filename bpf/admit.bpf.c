@@ -46,21 +46,63 @@ static __always_inline void complete(struct __sk_buff *skb, const struct packet 
 	count(failed ? admit_failed : admitted);
 }
 
+/* Cookies that were admitted lately on this CPU, and when; one place for each value of their lowest bits.
+ *
+ * A client's final ACK and its request often arrive in one batch, and the kernel shows admit all of a batch before its own TCP sees
+ * the first of it. So the request finds no connection yet and has the same valid cookie; were it admitted too, the kernel would throw
+ * it away as a second handshake, and it would come again only after the client's timeout of 200 ms. Instead it is sent round once: put
+ * behind what is in the queue, it comes back when the connection is there. */
+struct last_admitted {
+	__u64 cookie;
+	__u64 now_ns;
+};
+
+#define LAST_ADMITTED 256
+#define SAME_BATCH_NS (64 * 1000 * 1000ULL)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LAST_ADMITTED);
+	__type(key, __u32);
+	__type(value, struct last_admitted);
+} last_admitted SEC(".maps");
+
+/* Whether this is the second segment with a cookie that was admitted a moment ago; remembers it otherwise. */
+static __always_inline bool follows_admitted(const struct packet *p, __u64 now_ns)
+{
+	__u32 place = (p->acknowledgement - 1) & (LAST_ADMITTED - 1);
+	struct last_admitted *last = bpf_map_lookup_elem(&last_admitted, &place);
+	__u64 cookie = both(p->acknowledgement, p->sequence ^ ports_word(p));
+
+	if (!last)
+		return false;
+	bool follows = last->cookie == cookie && now_ns - last->now_ns < SAME_BATCH_NS;
+
+	/* Once: what comes back and still finds no connection is admitted like the first. */
+	last->cookie = follows ? 0 : cookie;
+	last->now_ns = now_ns;
+	return follows;
+}
+
 /* What may be a cookie, ours or the kernel's, for the listener it is for. */
-static __always_inline void admit_to_listener(struct __sk_buff *skb, const struct packet *p, const struct options *o,
-					      const struct kept *k, const struct control *c, bool ours)
+static __always_inline int admit_to_listener(struct __sk_buff *skb, const struct packet *p, const struct options *o,
+					     const struct kept *k, const struct control *c, bool ours, __u64 now_ns)
 {
 	struct bpf_sock *sk = socket_of(skb, p);
+	bool again = false;
 
 	if (!sk)
-		return;
+		return TC_ACT_UNSPEC;
 	if (sk->state == STATE_LISTEN) {
-		if (c->conntrack && (ours || kernel_cookie_check(sk, p)))
+		ours = ours && bpf_ksym_exists(bpf_sk_assign_tcp_reqsk);
+		again = ours && follows_admitted(p, now_ns);
+		if (!again && c->conntrack && (ours || kernel_cookie_check(sk, p)))
 			conntrack_enter(skb, p);
-		if (ours && bpf_ksym_exists(bpf_sk_assign_tcp_reqsk))
+		if (!again && ours)
 			complete(skb, p, o, k, sk);
 	}
 	bpf_sk_release(sk);
+	return again ? bpf_redirect(skb->ifindex, BPF_F_INGRESS) : TC_ACT_UNSPEC;
 }
 
 /* Whether the segment may be what completes a handshake: an ACK, with or without data, to a port that is armed. */
@@ -94,7 +136,7 @@ int admit(struct __sk_buff *skb)
 
 	/* The kernel completes its own by itself; only connection tracking has to hear of it. */
 	if (ours || (c->conntrack && c->completion == COMPLETION_KERNEL))
-		admit_to_listener(skb, &p, &o, &k, c, ours);
+		return admit_to_listener(skb, &p, &o, &k, c, ours, now_ns);
 	return TC_ACT_UNSPEC;
 }
 

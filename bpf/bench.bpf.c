@@ -17,7 +17,8 @@ struct bench_case {
 	__u32 vary_sequence;
 	/* How long gate's answer is: the floor of answering has the same length. */
 	__u32 answer_len;
-	__u32 reserved;
+	/* 1: forget before each run that this source was asked, so that each of its SYNs is challenged. */
+	__u32 forget;
 	__u64 state;
 	__u8 frame[BENCH_FRAME_MAX];
 };
@@ -50,6 +51,20 @@ static __always_inline void vary(struct bench_case *b)
 	*sequence = (*sequence & ~b->vary_sequence) | (random & b->vary_sequence);
 }
 
+/* The price of this is in the floor too, which lays its frame in the same way. */
+static __always_inline void forget_question(struct xdp_md *ctx)
+{
+	struct control *c = control_of();
+	struct packet p;
+
+	if (!c || packet_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p) != PARSED_TCP)
+		return;
+	struct flow *cell = cell_of(source_place(&p, c));
+
+	if (cell)
+		cell->asked[0] = cell->asked[1] = 0;
+}
+
 static __always_inline bool lay(struct xdp_md *ctx)
 {
 	__u32 key = 0;
@@ -72,6 +87,8 @@ static __always_inline bool lay(struct xdp_md *ctx)
 			break;
 		to[i] = ((__u64 *)b->frame)[i];
 	}
+	if (b->forget)
+		forget_question(ctx);
 	return true;
 }
 

@@ -1,11 +1,10 @@
 /* Pure. The challenge: an acknowledgement number that only a live host at that address sends back.
  *
- * A SYN-ACK that acknowledges something the client never sent makes it answer <SEQ=SEG.ACK><CTL=RST> (RFC
- * 9293, 3.10.7.3), and try again. So the number is a keyed hash of the flow and the time; the RST brings it back, and
+ * An ACK, with SYN or without, for something that the client never sent makes it answer <SEQ=SEG.ACK><CTL=RST> (RFC
+ * 9293, 3.10.7.3), and try again. Ours is without SYN (docs/adr/0006-challenge-by-ack.md). So the number is a keyed hash of the flow and the time; the RST brings it back, and
  * nothing was stored. 32 bits, two times accepted: 31 bits of proof.
  *
- * The same hash without the time names the flow in the two fixed-size filters: `doors` (flows that proved themselves)
- * and `asked` (flows that were asked). The key is one of its own.
+ * The same hash without the time names the flow's door in a filter of fixed size, which also keeps whether a source was asked. The key is one of its own.
  */
 #pragma once
 
@@ -41,12 +40,12 @@ static __always_inline bool challenge_check(const struct key *key, __u64 flow, _
 	return number == challenge_number(key, flow, now) || number == challenge_number(key, flow, now - 1);
 }
 
-/* A cell of the filter, shared by all flows whose hash falls on it.
+/* A cell of the filter, shared by everything whose hash falls on it: sources, and flows of networks that are spoofed.
  *
  * door: 32 bits that name the flow, 32 bits of the tick it was opened in, so that an old one never looks new again. Two of them; a new
  * one takes the older's place, and an empty one is the oldest there is.
  *
- * asked: one word for the time now and one for the time before, each 16 bits of its time and 48 bits for flows. A word of another
+ * asked: one word for the time now and one for the time before, each 16 bits of its time and 48 bits for what was asked. A word of another
  * time is empty, so the filter forgets by itself. */
 struct flow {
 	__u64 asked[2];
@@ -55,9 +54,9 @@ struct flow {
 
 #define ASKED_BITS 48
 
-static __always_inline __u32 flow_index(__u64 flow)
+static __always_inline __u32 flow_index(__u64 hash)
 {
-	return flow & (FLOWS - 1);
+	return hash & (FLOWS - 1);
 }
 
 static __always_inline __u64 door_value(__u64 flow, __u32 tick)
@@ -87,16 +86,16 @@ static __always_inline void door_set(struct flow *cell, __u64 flow, __u32 tick)
 	*older = door_value(flow, tick);
 }
 
-/* The client's sequence number belongs to the question's name: another connection from the same port is not the same question. */
-static __always_inline __u64 asked_bit(__u64 flow, __u32 isn)
+/* What is asked has a name of two parts: a hash that also finds the cell, and what tells apart within it. */
+static __always_inline __u64 asked_bit(__u64 hash, __u32 part)
 {
-	__u32 mixed = ((__u32)(flow >> 20) ^ isn) * 0x85ebca6bu;
+	__u32 mixed = ((__u32)(hash >> 20) ^ part) * 0x85ebca6bu;
 
 	return 1ULL << (((__u64)mixed * ASKED_BITS) >> 32);
 }
 
-/* Whether the flow was asked before, and from now on it was. `time` in units of 2^ASKED_TIME_SHIFT ns: a flow is remembered for
- * one to two of them, which covers the first retransmission, one second later (RFC 6298). */
+/* Whether this was asked before, and from now on it was. `time` in units of 2^ASKED_TIME_SHIFT ns: it is remembered for
+ * one to two of them, which covers the first retransmission: after one second (RFC 6298), in older systems after three. */
 static __always_inline bool asked_before(struct flow *cell, __u64 bit, __u32 time)
 {
 	const __u64 stamps = ~0ULL << ASKED_BITS;

@@ -22,14 +22,43 @@ static __always_inline bool kernel_completes(const struct queues *q, const struc
 	return c->completion == COMPLETION_KERNEL || q->mptcp;
 }
 
-/* Whether the network that a SYN says it comes from may get one more answer this tick. */
-static __always_inline bool may_answer(const struct packet *p, const struct control *c, __u32 tick)
+static __always_inline struct flow *cell_of(__u64 hash)
 {
-	__u32 hash = mix(source_network(p), c->flow_key.k0);
+	__u32 index = flow_index(hash);
+
+	return bpf_map_lookup_elem(&flows, &index);
+}
+
+/* Counts one more answer to the network that a SYN says it comes from; whether there were no more than `bound` this tick. */
+static __always_inline bool within_bound(const struct packet *p, __u64 secret, __u32 tick, __u32 bound)
+{
+	__u32 hash = mix(source_network(p), secret);
 	__u32 index = answer_line_index(hash);
 	struct answer_line *line = bpf_map_lookup_elem(&answers, &index);
 
-	return line && answer_count(line, hash, tick) <= answer_bound;
+	return line && answer_count(line, hash, tick) <= bound;
+}
+
+/* Whether the very same SYN came before. A client's comes again after a second; a spoofer's are each another. The sequence number
+ * belongs to the place, since one spoofed address has only 65 536 flows. */
+static __always_inline bool is_repeated(const struct packet *p, const struct control *c, __u64 now_ns)
+{
+	__u64 place = mix_whole(flow_hash(&c->flow_key, p) + p->sequence, c->flow_key.k1);
+	struct flow *cell = cell_of(place);
+
+	return cell && asked_before(cell, asked_bit(place, 0), now_ns >> ASKED_TIME_SHIFT);
+}
+
+/* Whether a SYN may be answered. Half of what its network may get is kept for SYNs that come again, so that whoever lives in a network
+ * whose addresses are spoofed gets an answer too. */
+static __always_inline bool may_answer(const struct packet *p, const struct control *c, __u64 now_ns)
+{
+	__u32 tick = now_ns >> TICK_SHIFT;
+	__u32 kept = answer_bound / 2;
+
+	if (within_bound(p, c->flow_key.k0, tick, answer_bound - kept))
+		return true;
+	return is_repeated(p, c, now_ns) && within_bound(p, c->flow_key.k1, tick, kept);
 }
 
 /* Sends an answer in the SYN's own frame. */
@@ -89,11 +118,14 @@ static __always_inline bool fill_kernel_cookie(struct answer *answer, const stru
 	return cookie >= 0;
 }
 
-/* A SYN-ACK with nothing in it but a number to send back. */
+/* A segment with nothing in it but a number to send back. Not a SYN-ACK, but the ACK of a host that has the connection open already
+ * (RFC 9293, 3.5.1): a client answers both with the same RST, but connection tracking on the road takes nothing from this
+ * one (docs/adr/0006-challenge-by-ack.md). */
 static __always_inline void fill_challenge(struct answer *answer, const struct control *c, __u64 flow, __u64 now_ns)
 {
 	answer->sequence = (__u32)(flow >> 32);
 	answer->acknowledgement = challenge_number(&c->flow_key, flow, now_ns >> CHALLENGE_TIME_SHIFT);
+	answer->flags = TCP_ACK;
 	answer->words = 0;
 }
 
@@ -109,7 +141,7 @@ static __always_inline enum verdict answer(struct xdp_md *ctx, const struct pack
 	};
 	struct options options;
 
-	if (!may_answer(p, c, now_ns >> TICK_SHIFT))
+	if (!may_answer(p, c, now_ns))
 		return answer_bound_reached;
 	if (decided == challenge_sent) {
 		fill_challenge(&answer, c, flow, now_ns);
@@ -125,11 +157,11 @@ static __always_inline enum verdict answer(struct xdp_md *ctx, const struct pack
 
 /* ---- a SYN ---- */
 
-static __always_inline struct flow *flow_cell(__u64 flow)
+/* Where the filter keeps what it knows of a source: by its address alone, so that a client that gives up and tries anew from another
+ * port is still one that was asked. */
+static __always_inline __u64 source_place(const struct packet *p, const struct control *c)
 {
-	__u32 index = flow_index(flow);
-
-	return bpf_map_lookup_elem(&flows, &index);
+	return mix_whole(verified_key(p), c->flow_key.k1);
 }
 
 /* A mark's place in the queue: at least one, since a backlog of 1 has a queue too. */
@@ -152,15 +184,16 @@ static __always_inline enum verdict in_reserve(const struct packet *p, const str
 		return syn_verified;
 	if (method != METHOD_CHALLENGE)
 		return by_cookie(q, c);
-	*flow = flow_hash(&c->flow_key, p);
-	struct flow *cell = flow_cell(*flow);
+	__u64 place = source_place(p, c);
+	struct flow *cell = cell_of(place);
 
 	if (!cell)
 		return by_cookie(q, c);
+	*flow = flow_hash(&c->flow_key, p);
 	if (door_is_open(cell, *flow, now_ns >> TICK_SHIFT))
 		return syn_door;
-	/* Who asks again did not get our answer, or we not theirs: a cookie then. */
-	if (asked_before(cell, asked_bit(*flow, p->sequence), now_ns >> ASKED_TIME_SHIFT))
+	/* Who asks again did not get our answer, or we not theirs, or they gave up at it: a cookie then. */
+	if (asked_before(cell, asked_bit(place, p->destination_port), now_ns >> ASKED_TIME_SHIFT))
 		return by_cookie(q, c);
 	return challenge_sent;
 }
@@ -236,7 +269,7 @@ static __always_inline bool rst_proves(const struct packet *p, const struct cont
 
 	if (!challenge_check(&c->flow_key, flow, now_ns >> CHALLENGE_TIME_SHIFT, p->sequence))
 		return false;
-	struct flow *cell = flow_cell(flow);
+	struct flow *cell = cell_of(source_place(p, c));
 
 	if (cell && !observe)
 		door_set(cell, flow, now_ns >> TICK_SHIFT);
@@ -280,9 +313,8 @@ static __always_inline enum verdict segment_armed(struct xdp_md *ctx, const stru
 
 	if (!c || !service)
 		return segment_calm;
-	/* An RST of a connection has this number by chance once in 2^31. */
-	if ((p->flags & (TCP_RST | TCP_ACK)) == TCP_RST && service->method == METHOD_CHALLENGE &&
-	    rst_proves(p, c, now_ns))
+	/* An RST of a connection has this number by chance once in 2^31. RFC 9293 has it without ACK; lwIP and gVisor set it. */
+	if ((p->flags & TCP_RST) && service->method == METHOD_CHALLENGE && rst_proves(p, c, now_ns))
 		return challenge_proved;
 	struct bpf_sock *sk = socket_of(ctx, p);
 

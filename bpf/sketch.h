@@ -26,13 +26,18 @@ static __always_inline __u64 source_network(const struct packet *p)
 	return p->source[0] & 0x00ffffff;
 }
 
-static __always_inline __u32 mix(__u64 x, __u64 secret)
+static __always_inline __u64 mix_whole(__u64 x, __u64 secret)
 {
 	x ^= secret;
 	x *= 0xff51afd7ed558ccdULL;
 	x ^= x >> 32;
 	x *= 0xc4ceb9fe1a85ec53ULL;
-	return x >> 32;
+	return x;
+}
+
+static __always_inline __u32 mix(__u64 x, __u64 secret)
+{
+	return mix_whole(x, secret) >> 32;
 }
 
 #define ANSWER_CELLS 16

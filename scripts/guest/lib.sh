@@ -11,7 +11,7 @@
 
 server=198.51.100.10
 server6=2001:db8:51::10
-pid_file=/run/check.pid
+daemon_pid=/run/daemon.pid
 
 in_server() { ip netns exec server "$@"; }
 in_client() { ip netns exec client "$@"; }
@@ -27,8 +27,8 @@ lay_network() {
 	address server eth1 203.0.113.10/24 2001:db8:71::10/64
 	address client eth0 198.51.100.1/24 2001:db8:51::1/64
 	address silent eth0 203.0.113.1/24 2001:db8:71::1/64
-	# A veth sends back what XDP answers only if its peer takes packets by NAPI, which GRO turns on.
-	in_client ethtool -K eth0 gro on
+	# A veth sends what XDP answers only if its other end runs an XDP program too.
+	ip -n client link set dev eth0 xdp object /pass.o section xdp
 	ip -n server neighbour replace 203.0.113.1 lladdr 02:00:00:00:00:66 dev eth1 nud permanent
 	until_true 10 in_client ping -c 1 -W 1 $server
 }
@@ -40,13 +40,12 @@ address() {
 	ip -n "$1" link set "$2" up
 }
 
-# until_true SECONDS COMMAND...: tries the command five times a second until it succeeds.
+# until_true SECONDS COMMAND...: tries the command until it succeeds; at least once, and for about that long.
 until_true() {
-	tries=$(($1 * 5))
+	deadline=$(($(cut -d . -f 1 /proc/uptime) + $1))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || { echo "never came true: $*"; return 1; }
+		[ "$(cut -d . -f 1 /proc/uptime)" -lt $deadline ] || { echo "never came true: $*"; return 1; }
 		sleep 0.2
 	done
 }
@@ -56,15 +55,14 @@ start_server() {
 	mkdir -p /tmp/web
 	head -c 100000 /dev/zero | tr '\0' x >/tmp/web/page
 	in_server httpd -f -p "[::]:80" -h /tmp/web &
-	echo $! >$pid_file.httpd
 	until_true 10 fetch_page "$server"
 }
 
 fetch_page() { [ "$(in_client curl -s -g -m 10 "http://$1/page" | wc -c)" = 100000 ]; }
 
 start_sekisho() {
-	in_server sekisho run --interface eth0 >/tmp/sekisho.log 2>&1 &
-	echo $! >$pid_file.sekisho
+	ip netns exec server sekisho run --interface eth0 >/tmp/sekisho.log 2>&1 & # not in_server, whose pid would be a shell's
+	echo $! >$daemon_pid
 	until_true 60 protected_by_daemon || { cat /tmp/sekisho.log; return 1; }
 }
 

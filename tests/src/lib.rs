@@ -23,6 +23,7 @@
 
 mod sekisho;
 mod traces;
+mod visitor;
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,9 +33,15 @@ use sekisho_lab::topology::Host;
 
 pub use sekisho::{Launch, Said, Sekisho, program};
 pub use traces::{Traces, snapshot, xdp_program};
+pub use visitor::{Conversation, held};
 
 /// How long a test waits for something that normally takes milliseconds: see [`sekisho_lab::wait`].
 pub use sekisho_lab::wait::PATIENCE;
+
+/// A configuration in which everybody needs a cookie as soon as a service is armed, also who is known: both marks come to the same
+/// place, so there is no reserve between them. And small tables, which are made faster.
+pub const COOKIES_FOR_ALL: &str =
+    "[marks]\ncalm = 0.25\nreserve = 0.251\n[verified]\ncapacity4 = 4096\ncapacity6 = 4096\n";
 
 /// The machine for one test: two that measure at once would disturb each other, however the test runner was called.
 pub fn alone() -> MutexGuard<'static, ()> {

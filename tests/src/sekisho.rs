@@ -86,7 +86,7 @@ impl Launch {
     pub fn try_start(self) -> Result<Sekisho, Said> {
         let folder = TempDir::with_prefix("sekisho-test-").expect("a folder for the configuration");
         fs::write(folder.path().join("sekisho.toml"), &self.config).unwrap();
-        let mut sekisho = Sekisho { launch: self, folder, child: None };
+        let mut sekisho = Sekisho { launch: self, folder, child: None, ran: false };
         sekisho.start()?;
         Ok(sekisho)
     }
@@ -101,6 +101,8 @@ pub struct Sekisho {
     launch: Launch,
     folder: TempDir,
     child: Option<Child>,
+    /// Whether it was ever ready: one that was refused must not take away what another has put there.
+    ran: bool,
 }
 
 impl Sekisho {
@@ -144,6 +146,7 @@ impl Sekisho {
             // A timeout is the usual case, and asked again.
             let size = ready.recv(&mut buffer).unwrap_or(0);
             if String::from_utf8_lossy(&buffer[..size]).contains("READY=1") {
+                self.ran = true;
                 return Ok(());
             }
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
@@ -151,6 +154,7 @@ impl Sekisho {
                 return Err(Said { code: status.code(), stdout: String::new(), stderr: self.log() });
             }
         }
+        self.ran = true;
         panic!("sekisho is not ready after {} s:\n{}", PATIENCE.as_secs(), self.log());
     }
 
@@ -300,6 +304,9 @@ impl Drop for Sekisho {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.explain();
+        }
+        if !self.ran {
+            return;
         }
         let said = self.command(&["off"]);
         if let Some(mut child) = self.child.take() {

@@ -9,8 +9,8 @@ pub const TICK_SHIFT: u32 = 30;
 pub const COOKIE_TIME_SHIFT: u32 = 35;
 /// One challenge time is 2^32 ns = 4.3 s.
 pub const CHALLENGE_TIME_SHIFT: u32 = 32;
-/// One time of the filter of flows already asked is 2^31 ns = 2.1 s.
-pub const ASKED_TIME_SHIFT: u32 = 31;
+/// One time of the filter of flows already asked is 2^32 ns = 4.3 s.
+pub const ASKED_TIME_SHIFT: u32 = 32;
 /// Ticks for which a proved challenge lets its flow's SYN in.
 pub const DOOR_TICKS: u32 = 5;
 /// Port numbers.

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use libbpf_rs::{MapCore, MapFlags};
 
-use crate::abi::FLOWS;
 use crate::datapath::begin_policy;
 use crate::keys::Keys;
 use crate::load::{self, LoadedBench};
@@ -17,8 +16,6 @@ use crate::{Capacity, Error, Settings};
 
 /// The longest frame that can be laid, in bytes.
 pub const FRAME_MAX: usize = 128;
-/// `struct flow` of bpf/challenge.h, in bytes.
-const FLOW_BYTES: usize = 32;
 
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +49,9 @@ pub struct Case {
     pub vary_port: u16,
     /// The bits of the sequence number that change.
     pub vary_sequence: u32,
+    /// Whether the programs forget before each run that the source was asked, so that each of its SYNs is challenged. Its price is in
+    /// every program, floors too.
+    pub forget: bool,
 }
 
 impl Case {
@@ -69,7 +69,7 @@ impl Case {
             self.vary_port.to_be().into(),
             self.vary_sequence.to_be(),
             self.answer_len as u32,
-            0,
+            self.forget.into(),
         ];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         bytes.extend(seed.to_ne_bytes());
@@ -113,16 +113,8 @@ impl Bench {
     /// # Errors
     /// [`Error::Map`], [`Error::TestRun`].
     pub fn run(&self, program: Program, case: &Case, seed: u64, repeat: u32) -> Result<Ran, Error> {
-        self.write("bench_case", 0, &case.bytes(seed))?;
+        self.lay(&case.bytes(seed))?;
         run(self.fd(program), &Frame::new(&case.frame).times(repeat))
-    }
-
-    /// Forgets that these flows were asked, and closes their doors; a flow is named by its hash.
-    ///
-    /// # Errors
-    /// [`Error::Map`].
-    pub fn forget(&self, flows: impl IntoIterator<Item = u64>) -> Result<(), Error> {
-        flows.into_iter().try_for_each(|flow| self.write("flows", flow as u32 & (FLOWS as u32 - 1), &[0; FLOW_BYTES]))
     }
 
     /// Puts IPv4 prefixes into the kernel's own trie.
@@ -138,10 +130,12 @@ impl Bench {
         })
     }
 
-    fn write(&self, name: &'static str, index: u32, value: &[u8]) -> Result<(), Error> {
-        let missing = || Error::map("find", name)(std::io::ErrorKind::NotFound.into());
-        let map = self.programs.maps.handle(name).ok_or_else(missing)?;
-        map.update(&index.to_ne_bytes(), value, MapFlags::ANY).map_err(io_error).map_err(Error::map("write", name))
+    /// Puts the case where the programs find it.
+    fn lay(&self, case: &[u8]) -> Result<(), Error> {
+        const NAME: &str = "bench_case";
+        let missing = || Error::map("find", NAME)(std::io::ErrorKind::NotFound.into());
+        let map = self.programs.maps.handle(NAME).ok_or_else(missing)?;
+        map.update(&0_u32.to_ne_bytes(), case, MapFlags::ANY).map_err(io_error).map_err(Error::map("write", NAME))
     }
 
     fn fd(&self, program: Program) -> BorrowedFd<'_> {
@@ -163,11 +157,12 @@ mod tests {
 
     #[test]
     fn a_case_is_laid_out_as_in_c() {
-        let case = Case { vary_address: 0xff, vary_port: 0x0f, ..Case::of(vec![9; 60]) };
+        let case = Case { vary_address: 0xff, vary_port: 0x0f, forget: true, ..Case::of(vec![9; 60]) };
         let bytes = case.bytes(0x0102);
         assert_eq!(bytes.len(), 32 + FRAME_MAX);
         assert_eq!(bytes[4..8], [0, 0, 0, 0xff], "the address's last byte");
         assert_eq!(bytes[8..10], [0, 0x0f], "the port's last byte");
+        assert_eq!(bytes[20..24], 1_u32.to_ne_bytes());
         assert_eq!(bytes[24..32], 0x0102_u64.to_ne_bytes());
         assert_eq!(bytes[32..93], [[9; 60].as_slice(), &[0]].concat());
     }

@@ -206,11 +206,18 @@ impl Pins {
         if list(&self.bpf()).into_iter().any(is_ours) || list(&self.base).into_iter().any(is_ours) {
             return;
         }
-        let target = self.named.join("bpf");
-        if is_bpffs(&self.bpf()) && self.outermost.run(|| unmount(&target)).is_err() {
+        let (target, mounted) = (self.named.join("bpf"), is_bpffs(&self.bpf()));
+        // The folder is removed from where it was mounted: in a mount namespace of our own a copy of the mount may be left, and the
+        // kernel keeps a folder on which the caller still sees a mount.
+        let gone = self.outermost.run(|| {
+            if mounted {
+                unmount(&target)?;
+            }
+            fs::remove_dir(&target)
+        });
+        if gone.is_err() && is_bpffs(&self.bpf()) {
             return;
         }
-        let _ = fs::remove_dir(self.bpf());
         let _ = fs::remove_file(self.base.join("lock"));
         let _ = fs::remove_dir(&self.base);
     }

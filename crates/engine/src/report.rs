@@ -71,7 +71,7 @@ pub enum State {
     Calm,
     /// Its SYN queue passed the calm mark, or did so lately.
     Armed,
-    /// The configuration leaves it alone.
+    /// Nothing looks after it: the configuration leaves it alone, or no interface is protected.
     Unprotected,
 }
 
@@ -121,8 +121,15 @@ pub struct ServiceStatus {
 
 impl ServiceStatus {
     /// Puts together what the kernel, the datapath and the policy know of a service.
-    pub fn new(facts: &listeners::Service, settings: PortSettings, armed: bool, sample: Sample) -> Self {
-        let state = match (settings.protect, armed) {
+    /// `protected`: whether any interface is.
+    pub fn new(
+        facts: &listeners::Service,
+        settings: PortSettings,
+        protected: bool,
+        armed: bool,
+        sample: Sample,
+    ) -> Self {
+        let state = match (protected && settings.protect, armed) {
             (false, _) => State::Unprotected,
             (true, true) => State::Armed,
             (true, false) => State::Calm,

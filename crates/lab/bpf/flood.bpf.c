@@ -14,6 +14,7 @@
 #define IP4_SIZE 20
 #define IP6_SIZE 40
 #define TCP_SIZE 20
+#define CLOCK_LOOKS 64
 #define LOOPBACK 1 /* the index of lo in every namespace */
 
 /* Offsets within the frame's headers that change from frame to frame. */
@@ -49,6 +50,8 @@ const volatile struct shape shape = {};
 /* A flood runs on one thread, so its state needs no atomics. */
 __u64 seed = 0;
 __u64 sent = 0;
+__u64 last_ns = 0;
+__u64 gap_ns = 0; /* at least so long from frame to frame; 0: as fast as it goes. Set before each call */
 
 struct source {
 	__u32 word[4];
@@ -100,6 +103,21 @@ static __always_inline void put_words(void *at, const volatile __u32 *words, int
 #pragma unroll
 	for (int i = 0; i < count; i++)
 		put32(at + 4 * i, words[i]);
+}
+
+/* Lets `gap_ns` go by since the last frame. One look at the clock takes about 40 ns, so this waits for 2.5 us at most. */
+static __always_inline void keep_distance(void)
+{
+	__u64 now = 0;
+
+	if (!gap_ns)
+		return;
+	for (int looks = 0; looks < CLOCK_LOOKS; looks++) {
+		now = bpf_ktime_get_ns();
+		if (now - last_ns >= gap_ns)
+			break;
+	}
+	last_ns = now;
 }
 
 static __always_inline void choose_source(__u64 random, __u64 more, struct source *source)
@@ -174,6 +192,7 @@ int flood(struct xdp_md *ctx)
 
 	if (frame + ETH_SIZE + ip_size + TCP_SIZE + shape.options_size > end)
 		return XDP_DROP;
+	keep_distance();
 	choose_source(a, b, &source);
 #pragma unroll
 	for (int i = 0; i < ETH_SIZE / 2; i++)

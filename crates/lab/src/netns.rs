@@ -21,6 +21,8 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::{Error, Result, run, wait};
 
@@ -247,13 +249,23 @@ fn is_left_over(name: &str) -> bool {
     }
 }
 
-/// Removes the namespaces of processes that are gone.
+/// Removes the namespaces of processes that are gone, and ends the servers that still run in them.
 fn sweep() {
     let Ok(entries) = fs::read_dir(FOLDER) else { return };
     for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
         if is_left_over(&name) {
+            end_inhabitants(&name);
             let _ = run::output(Command::new("ip").args(["netns", "delete", &name]));
         }
+    }
+}
+
+/// Kills whatever runs in a left-over namespace: only the dead process can have started it.
+fn end_inhabitants(name: &str) {
+    let pids = run::output(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
+    for pid in pids.lines().filter_map(|line| line.trim().parse().ok()) {
+        // It may have ended by itself just now.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
 

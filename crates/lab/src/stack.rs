@@ -1,6 +1,6 @@
 //! Clients of other systems: a TCP client in user space, as small as a handshake allows, with habits to choose.
 //!
-//! What matters here is what a stack does in SYN-SENT with a SYN-ACK that acknowledges something it never sent (RFC 9293, 3.10.7.3:
+//! What matters here is what a stack does in SYN-SENT with an ACK (with SYN or without) for something it never sent (RFC 9293, 3.10.7.3:
 //! answer RST with that number, and stay), and when it sends its SYN again. [`Habits`] names both; [`Stacks`] has the raw sockets.
 //!
 //! Segments leave through a raw socket with a mark, and a rule in the namespace drops whatever the kernel itself would answer from the same
@@ -34,9 +34,9 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// What a stack does with a SYN-ACK that acknowledges something it never sent.
+/// What a stack does in SYN-SENT with an ACK, with SYN or without, for something it never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OddSynAck {
+pub enum OddAck {
     /// RST, and its SYN again when the timer says so, as if nothing had come: most of them.
     Reset,
     /// RST, and its SYN again so much later: Linux since 5.6, lwIP.
@@ -51,7 +51,7 @@ pub enum OddSynAck {
 #[derive(Debug, Clone)]
 pub struct Habits {
     name: &'static str,
-    odd: OddSynAck,
+    odd: OddAck,
     reset_has_ack: bool,
     first_timeout: Duration,
     window: u16,
@@ -66,7 +66,7 @@ impl Habits {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
-            odd: OddSynAck::Reset,
+            odd: OddAck::Reset,
             reset_has_ack: false,
             first_timeout: Duration::from_secs(1),
             window: 65535,
@@ -77,9 +77,9 @@ impl Habits {
         }
     }
 
-    /// What it does with an unexpected SYN-ACK.
+    /// What it does with an unexpected ACK.
     #[must_use]
-    pub fn odd(mut self, odd: OddSynAck) -> Self {
+    pub fn odd(mut self, odd: OddAck) -> Self {
         self.odd = odd;
         self
     }
@@ -160,7 +160,7 @@ pub struct Attempt {
     pub first_byte: Option<Duration>,
     /// SYNs sent.
     pub syns: u32,
-    /// SYN-ACKs that acknowledged something else.
+    /// ACKs for something else.
     pub odd: u32,
     /// Connections begun: more than one if it gave up in between.
     pub connections: u32,
@@ -287,11 +287,14 @@ impl<'habits> Client<'habits> {
                 }
                 continue;
             };
-            if segment.flags & (SYN | ACK) != SYN | ACK {
+            if segment.flags & (RST | ACK) != ACK {
                 continue;
             }
             if segment.acknowledgement == self.first.wrapping_add(1) {
-                return self.listen(segment.sequence.wrapping_add(1));
+                if segment.flags & SYN != 0 {
+                    return self.listen(segment.sequence.wrapping_add(1));
+                }
+                continue;
             }
             attempt.odd += 1;
             match self.meet_odd(&segment)? {
@@ -304,19 +307,22 @@ impl<'habits> Client<'habits> {
 
     /// What the habit is: nothing more, an end, or the SYN at once (any other `Some`).
     fn meet_odd(&self, segment: &Segment) -> io::Result<Option<End>> {
-        if self.habits.odd == OddSynAck::Ignore {
+        if self.habits.odd == OddAck::Ignore {
             return Ok(None);
         }
-        let (flags, acknowledges) =
-            if self.habits.reset_has_ack { (RST | ACK, segment.sequence.wrapping_add(1)) } else { (RST, 0) };
+        let (flags, acknowledges) = if self.habits.reset_has_ack {
+            (RST | ACK, segment.sequence.wrapping_add(segment.length()))
+        } else {
+            (RST, 0)
+        };
         self.send(flags, segment.acknowledgement, acknowledges)?;
         Ok(match self.habits.odd {
-            OddSynAck::ResetAndAbort(pause) => Some(End::Aborted(pause)),
-            OddSynAck::ResetAndResend(pause) => {
+            OddAck::ResetAndAbort(pause) => Some(End::Aborted(pause)),
+            OddAck::ResetAndResend(pause) => {
                 thread::sleep(pause);
                 Some(End::Silent)
             }
-            OddSynAck::Reset | OddSynAck::Ignore => None,
+            OddAck::Reset | OddAck::Ignore => None,
         })
     }
 
@@ -378,7 +384,7 @@ impl<'habits> Client<'habits> {
         tcp.extend(self.target.port().to_be_bytes());
         tcp.extend(sequence.to_be_bytes());
         tcp.extend(acknowledgement.to_be_bytes());
-        tcp.extend([(header / 4 << 4) as u8, flags]);
+        tcp.extend([((header / 4) << 4) as u8, flags]);
         tcp.extend(if flags & RST == 0 { self.habits.window } else { 0 }.to_be_bytes());
         tcp.extend([0; 4]);
         tcp.extend(options);
@@ -426,6 +432,11 @@ struct Segment {
 }
 
 impl Segment {
+    /// What it takes up in the sequence space.
+    fn length(&self) -> u32 {
+        self.payload + u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0)
+    }
+
     /// `None` for what is not a whole TCP segment over IPv4.
     fn parse(packet: &[u8]) -> Option<Self> {
         let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));

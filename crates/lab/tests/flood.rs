@@ -47,7 +47,8 @@ fn refuses_a_namespace_of_somebody_else() {
 #[test]
 fn refuses_a_default_route() {
     let host = Host::new().unwrap();
-    assert!(host.flood(Shot::syn(port80(SERVER4))).is_ok());
+    host.default_route().unwrap();
+    assert!(host.flood(Shot::syn(port80(SERVER4))).is_ok(), "the server's own ends in the router");
     host.router.ip("route add default via 203.0.113.10").unwrap();
     let refused = refusal(host.flood(Shot::syn(port80(SERVER4))));
     assert!(matches!(refused, Refusal::DefaultRoute { .. }), "{refused}");

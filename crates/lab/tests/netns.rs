@@ -1,9 +1,12 @@
 //! Namespaces: what runs inside is inside, and nothing is left behind.
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use sekisho_lab::{Netns, run};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sekisho_lab::{Netns, run, wait};
 
 #[test]
 fn closures_and_commands_run_inside() {
@@ -61,4 +64,29 @@ fn loopback_is_up() {
         std::net::TcpStream::connect(listener.local_addr().unwrap()).is_ok()
     });
     assert!(answered.unwrap());
+}
+
+#[test]
+fn what_a_killed_process_left_behind_is_swept() {
+    // Ourselves, as a process that makes a namespace with a program in it and is killed.
+    if std::env::var_os("LAB_LEAVES_A_NAMESPACE").is_some() {
+        let namespace = Netns::new("left").unwrap();
+        let mut sleeper = namespace.command("sleep").arg("600").stdout(Stdio::null()).spawn().unwrap();
+        println!("left {} {}", namespace.path().display(), sleeper.id());
+        kill(Pid::this(), Signal::SIGKILL).unwrap();
+        sleeper.wait().unwrap();
+    }
+    let this_test = ["--exact", "what_a_killed_process_left_behind_is_swept", "--nocapture"];
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let left = child.args(this_test).env("LAB_LEAVES_A_NAMESPACE", "1").stderr(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&left.stdout).into_owned();
+    let words: Vec<_> = said.split_whitespace().skip_while(|word| *word != "left").collect();
+    let (path, sleeper) = (Path::new(words[1]), words[2]);
+    assert!(path.exists(), "{said}");
+    // Sweeping is once per process, so a second one does it.
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    assert!(other.args(["--exact", "loopback_is_up"]).stdout(Stdio::null()).status().unwrap().success());
+    assert!(!path.exists());
+    let runs = || fs::read_to_string(format!("/proc/{sleeper}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    wait::until("the end of the program inside", wait::PATIENCE, || !runs()).unwrap();
 }

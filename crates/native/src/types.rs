@@ -4,8 +4,8 @@
 pub const COOKIE_TIME_SHIFT: u32 = 35;
 /// abi.h: a challenge time is 2^32 ns = 4.3 s.
 pub const CHALLENGE_TIME_SHIFT: u32 = 32;
-/// abi.h: a time of the asked filter is 2^31 ns = 2.1 s.
-pub const ASKED_TIME_SHIFT: u32 = 31;
+/// abi.h: a time of the asked filter is 2^32 ns = 4.3 s.
+pub const ASKED_TIME_SHIFT: u32 = 32;
 /// abi.h: a tick is 2^30 ns = 1.07 s.
 pub const TICK_SHIFT: u32 = 30;
 /// abi.h: for how many ticks a door stays open.

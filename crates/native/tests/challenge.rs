@@ -168,7 +168,7 @@ fn false_alarms_are_as_many_as_the_arithmetic_says() {
     let share = alarms as f64 / per_unit as f64;
     println!("false alarms at 300 000 SYN/s: {:.2} %, expected {:.2} %", share * 100.0, expected * 100.0);
     assert!((share / expected - 1.0).abs() < 0.1, "{share} found, {expected} expected");
-    assert!(share < 0.05);
+    assert!(share < 0.1);
 }
 
 /// Of ten million random RSTs none proves a challenge, but for chance: 2 * 10^7 / 2^32 = 0.005.

@@ -40,6 +40,11 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same in one line, for the log.
+    pub fn line(&self) -> String {
+        self.to_string().replace("\n  because: ", ": ").replace("\nhint: ", "; hint: ").replace('\n', "; ")
+    }
+
     /// Tells it on stderr.
     pub fn report(&self) -> ExitCode {
         // A closed stderr is no reason to fail differently.
@@ -126,6 +131,7 @@ mod tests {
         let inner = std::io::Error::new(std::io::ErrorKind::PermissionDenied, "not permitted");
         let failure = Failure::from_error("cannot do it", inner).hint("be root");
         assert_eq!(failure.to_string(), "cannot do it\n  because: not permitted\nhint: be root");
+        assert_eq!(failure.line(), "cannot do it: not permitted; hint: be root");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput};
+use libbpf_rs::{ErrorKind, Link, MapCore, MapFlags, OpenObject, ProgramInput};
 
 use super::prefix::words_of;
 use super::{Shot, Sources};
@@ -71,8 +71,11 @@ impl<'object> Gun<'object> {
         Ok(Self { skel, frame_size, _in_dispatcher: attached, _quiet: quiet })
     }
 
-    /// Sends so many frames out of a device of the calling thread's namespace.
-    pub(super) fn fire(&self, device: i32, frames: u64) -> Result<()> {
+    /// Sends so many frames out of a device of the calling thread's namespace, `gap_ns` apart or a little more.
+    pub(super) fn fire(&mut self, device: i32, frames: u64, gap_ns: u64) -> Result<()> {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            bss.gap_ns = gap_ns;
+        }
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let words = [0, self.frame_size as u32, 0, device as u32, 0, 0];
         let mut context: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -83,7 +86,11 @@ impl<'object> Gun<'object> {
             repeat: frames as u32,
             ..ProgramInput::default()
         };
-        self.skel.progs.flood.test_run(input).map(drop).map_err(Error::bpf("send frames with BPF_PROG_TEST_RUN"))
+        match self.skel.progs.flood.test_run(input) {
+            // A signal cuts the call short; the next one goes on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            other => other.map(drop).map_err(Error::bpf("send frames with BPF_PROG_TEST_RUN")),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18 and later), which transmits them out of a veth. One core gives several million a second.
 //!
 //! A [`Shot`] says what to send, a [`Site`] where. [`Flood::new`] checks both, and [`Flood::start`] checks the site again before the
-//! first frame: see [`site`](Site) for what makes a place safe, and [`Refusal`](crate::Refusal) for every bound.
+//! first frame: see [`Site`] for what makes a place safe, and [`Refusal`] for every bound.
 
 mod gun;
 mod prefix;
@@ -37,12 +37,15 @@ pub const DURATION_MAX: Duration = Duration::from_secs(60);
 /// The longest list of sources.
 pub const SOURCES_MAX: usize = 65536;
 
-/// The shortest flood, and the longest pause of a slow one.
-const TICK: Duration = Duration::from_millis(1);
-/// About so many frames go out in a row before a pause: well below the 256 places of a veth's receive ring.
-const BURST: u32 = 48;
+/// The shortest flood.
+const DURATION_MIN: Duration = Duration::from_millis(1);
+/// How often a flood is topped up. Each call of `BPF_PROG_TEST_RUN` makes a page pool, which the kernel frees a second later or more, and
+/// only some 700 of them a second (measured; at 2000 calls a second their numbers ran out).
+const PERIOD: Duration = Duration::from_millis(4);
+/// The share of a period in which its frames go out, one by one. The rest is for the clock's own time, for catching up, and for others.
+const BUSY_SHARE: f64 = 0.6;
 /// The most frames of one call: at full rate a few milliseconds, so that stopping is prompt.
-const BATCH_MAX: u64 = 16384;
+const BATCH_MAX: u64 = 32768;
 
 /// What each segment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +98,7 @@ impl Shot {
             duration: Duration::from_secs(1),
             frames_max: u64::MAX,
             each_twice: false,
-            seed: u64::from(std::process::id()) << 32,
+            seed: fresh_seed(),
         }
     }
 
@@ -152,7 +155,7 @@ impl Shot {
         self
     }
 
-    /// Another sequence of pseudo-random numbers. The same seed gives the same frames.
+    /// A chosen sequence of pseudo-random numbers: the same seed gives the same frames. Otherwise every shot has its own.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -163,7 +166,7 @@ impl Shot {
         if !(1..=RATE_MAX).contains(&self.rate) {
             return Err(Refusal::Rate(self.rate));
         }
-        if self.duration < TICK || self.duration > DURATION_MAX {
+        if self.duration < DURATION_MIN || self.duration > DURATION_MAX {
             return Err(Refusal::Duration(self.duration.as_millis()));
         }
         self.check_address(self.target.ip())?;
@@ -184,6 +187,13 @@ impl Shot {
         }
         Ok(())
     }
+}
+
+/// A seed that no other shot of this process has.
+fn fresh_seed() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // The program steps through seeds by a large odd constant, so neighbours would meet only after 2^63 frames or so.
+    (u64::from(std::process::id()) << 32) + NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A flood that was checked and may be sent.
@@ -254,20 +264,26 @@ impl Flood {
     fn send(&self, progress: &Progress, ready: &Sender<()>) -> Result<Sent> {
         let constants = shape::of(&self.shot, self.site.next_hop());
         let mut object = MaybeUninit::uninit();
-        let gun = Gun::load(&mut object, &self.shot, constants, shape::frame_size(&self.shot))?;
+        let mut gun = Gun::load(&mut object, &self.shot, constants, shape::frame_size(&self.shot))?;
         self.site.enter()?;
         settle_down();
         let device = index_of(self.site.device())?;
         // A sender whose receiver is gone is no concern here: the loaded flood is what counts.
         let _ = ready.send(());
-        pace(&self.shot, progress, |frames| gun.fire(device, frames))
+        pace(&self.shot, progress, |frames, gap_ns| gun.fire(device, frames, gap_ns))
     }
 }
 
+/// The distance between two frames of one period, in nanoseconds: the more are owed, the shorter.
+fn gap_ns(owed: u64) -> u64 {
+    let gap = BUSY_SHARE * PERIOD.as_nanos() as f64 / owed as f64;
+    // Below this the frame itself takes as long, and looking at the clock would only slow it down.
+    if gap < 200.0 { 0 } else { gap as u64 }
+}
+
 /// Calls `fire` so that the shot's rate holds until its end, or until it is told to stop.
-fn pace(shot: &Shot, progress: &Progress, mut fire: impl FnMut(u64) -> Result<()>) -> Result<Sent> {
+fn pace(shot: &Shot, progress: &Progress, mut fire: impl FnMut(u64, u64) -> Result<()>) -> Result<Sent> {
     let step = 1 + u64::from(shot.each_twice);
-    let pause = (Duration::from_secs(1) * BURST / shot.rate).min(TICK);
     let begin = Instant::now();
     let mut sent = 0;
     loop {
@@ -276,15 +292,16 @@ fn pace(shot: &Shot, progress: &Progress, mut fire: impl FnMut(u64) -> Result<()
         if over {
             return Ok(Sent { sent, elapsed });
         }
-        let due = (f64::from(shot.rate) * elapsed.as_secs_f64()) as u64;
-        let owed = due.min(shot.frames_max).saturating_sub(sent).min(BATCH_MAX) / step * step;
+        // What is due until the end of this period.
+        let until = (elapsed + PERIOD).min(shot.duration);
+        let due = ((f64::from(shot.rate) * until.as_secs_f64()) as u64).min(shot.frames_max);
+        let owed = due.saturating_sub(sent).min(BATCH_MAX) / step * step;
         if owed > 0 {
-            fire(owed)?;
+            fire(owed, gap_ns(owed))?;
             sent += owed;
             progress.sent.store(sent, Ordering::Relaxed);
-        } else {
-            thread::sleep(pause);
         }
+        thread::sleep((elapsed + PERIOD).saturating_sub(begin.elapsed()));
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::gun::skeleton::types::shape as RawShape;
 use super::prefix::words_of;
 use super::{Kind, Shot, Sources};
+use crate::topology::MAC_ROUTER;
 
 const ETHERNET_SIZE: usize = 14;
 const TCP_SIZE: usize = 20;
@@ -94,7 +95,8 @@ fn put_words(words: &mut [u32], bytes: &[u8]) {
 fn ethernet(next_hop: [u8; 6], v6: bool) -> [u8; ETHERNET_SIZE] {
     let mut header = [0; ETHERNET_SIZE];
     header[..6].copy_from_slice(&next_hop);
-    header[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 0xff]);
+    // From the router itself, so that it takes in what is sent back to where a frame came from.
+    header[6..12].copy_from_slice(&MAC_ROUTER);
     header[12..14].copy_from_slice(if v6 { &[0x86, 0xdd] } else { &[8, 0] });
     header
 }

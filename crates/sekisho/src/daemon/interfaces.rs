@@ -83,7 +83,7 @@ impl Guards {
     /// Attaches to everything that is wanted and there, and lets go of what an earlier run protected and nobody wants now.
     ///
     /// # Errors
-    /// When an interface that is there is refused.
+    /// The first interface that is there and refused; the others are attached to all the same.
     pub fn bring_up(&mut self, means: Means<'_>, named: &[String]) -> Result<(), Error> {
         let links = links::links().unwrap_or_default();
         let mut names = wanted(named);
@@ -91,14 +91,7 @@ impl Guards {
             // The default route may be just away: what was protected stays so.
             names = means.loaded.datapath().interfaces().into_iter().filter(|on| on.live).map(|on| on.name).collect();
         }
-        for name in &names {
-            match links.iter().find(|link| link.name == *name) {
-                // Told among the findings.
-                Some(link) if !link.ethernet => {}
-                Some(link) => self.attach(means, link, &wish(link))?,
-                None => warn!("there is no interface {name} yet; it is protected as soon as it comes"),
-            }
-        }
+        let attached = names.iter().map(|name| self.attach_first(means, &links, name)).fold(Ok(()), Result::and);
         if names.is_empty() {
             warn!(
                 "there is no default route yet; its interface is protected as soon as there is one (or name one: --interface)"
@@ -106,7 +99,19 @@ impl Guards {
         }
         self.shape = self.shape_of(&links);
         let indices: Vec<u32> = self.on.keys().copied().collect();
-        means.loaded.keep_only(&indices)
+        attached.and_then(|()| means.loaded.keep_only(&indices))
+    }
+
+    fn attach_first(&mut self, means: Means<'_>, links: &[Link], name: &str) -> Result<(), Error> {
+        match links.iter().find(|link| link.name == name) {
+            // Told among the findings.
+            Some(link) if !link.ethernet => Ok(()),
+            Some(link) => self.attach(means, link, &wish(link)),
+            None => {
+                warn!("there is no interface {name} yet; it is protected as soon as it comes");
+                Ok(())
+            }
+        }
     }
 
     /// Looks at what changed. Called about once a second. `true`: there are other interfaces, or other VLANs on them, than before, so
@@ -233,7 +238,7 @@ impl Guards {
             self.on.remove(&link.index);
             // Told once; it is tried again in silence.
             if self.refused.insert(link.name.clone(), Instant::now()).is_none() {
-                error!("{} is not protected: {}", link.name, Failure::from(error));
+                error!("{} is not protected: {}", link.name, Failure::from(error).line());
             }
         }
     }

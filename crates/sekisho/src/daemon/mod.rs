@@ -324,7 +324,7 @@ impl Daemon {
             Some((what, Ok(()))) => info!("{what}: {}: {} (`sekisho off` puts it back)", finding.what, finding.why),
             Some((_, Err(error))) => {
                 tell(&finding);
-                error!("it could not be put right: {}", Failure::from(error));
+                error!("it could not be put right: {}", Failure::from(error).line());
             }
             None => tell(&finding),
         }
@@ -395,7 +395,7 @@ impl Daemon {
         if let Err(error) = self.loaded.watch() {
             warn!(
                 "sources cannot be verified and nobody learns who speaks first; everything else works: {}",
-                Failure::from(error)
+                Failure::from(error).line()
             );
         }
     }
@@ -437,7 +437,7 @@ impl Daemon {
         let done = self.try_reload();
         match &done {
             Ok(()) => info!("the configuration was read again and is in force"),
-            Err(failure) => error!("the configuration before stays in force: {failure}"),
+            Err(failure) => error!("the configuration before stays in force: {}", failure.line()),
         }
         let outcome = Outcome { failure: done.err().map(|failure| failure.to_string()) };
         if let Err(error) = outcome.write(&self.pins) {
@@ -493,7 +493,7 @@ fn take_back(pins: &Pins) {
     let undone = Mends::load(&mends_file(pins)).and_then(|mut mends| mends.undo(&mut LiveHost));
     let removed = Datapath::remove(pins);
     for failure in [undone.err().map(Failure::from), removed.err().map(Failure::from)].into_iter().flatten() {
-        error!("something is left behind; `sekisho off` tries again: {failure}");
+        error!("something is left behind; `sekisho off` tries again: {}", failure.line());
     }
 }
 

@@ -58,7 +58,7 @@ fn collect() -> Result<StatusReport, Failure> {
         daemon: lock::holder(&pins.lock_file()),
         interfaces: interfaces(&attached),
         completion: datapath.as_ref().map(|datapath| completion(datapath, state.as_ref())),
-        services: services(&policy, datapath.as_ref())?,
+        services: services(&policy, datapath.as_ref(), protected)?,
         verified: datapath.as_ref().map(verified).transpose()?,
         flood: datapath.as_ref().map(flood::flood).transpose()?,
         verdicts: verdicts(datapath.as_ref())?,
@@ -92,7 +92,7 @@ fn completion(datapath: &Datapath, state: Option<&State>) -> CompletionStatus {
     CompletionStatus { method, reason: state.map(|state| state.completion_reason.clone()).unwrap_or_default() }
 }
 
-fn services(policy: &Policy, datapath: Option<&Datapath>) -> Result<Vec<ServiceStatus>, Failure> {
+fn services(policy: &Policy, datapath: Option<&Datapath>, protected: bool) -> Result<Vec<ServiceStatus>, Failure> {
     let facts = listeners::services().map_err(|error| {
         Failure::from_error("cannot list the listening sockets", error)
             .hint("the kernel needs CONFIG_INET_DIAG (module tcp_diag)")
@@ -104,7 +104,7 @@ fn services(policy: &Policy, datapath: Option<&Datapath>) -> Result<Vec<ServiceS
         let port = service.local.port();
         let armed = datapath.is_some_and(|datapath| datapath.maps().port(port).is_armed(tick));
         let settings = policy.port(port, learnt.get(&port).copied());
-        ServiceStatus::new(service, settings, armed, samples.get(&port).copied().unwrap_or_default())
+        ServiceStatus::new(service, settings, protected, armed, samples.get(&port).copied().unwrap_or_default())
     };
     Ok(facts.iter().map(status).collect())
 }
