@@ -100,7 +100,7 @@ fn settings() -> Settings {
 /// Remembers sources as if they had just completed a handshake.
 fn verify(bench: &Bench, numbers: std::ops::Range<u32>) -> Result<()> {
     let seen = time::tick(time::coarse_ns());
-    let entry = Verified { seen, filled: 0, tokens: u32::MAX, handshakes: 1 };
+    let entry = Verified { seen, filled: 0, tokens: u32::MAX, handshakes: 1, limit_filled: 0, limit_tokens: 0 };
     let address = |number| IpAddr::V4(Ipv4Addr::from(VERIFIED_FROM + number));
     let sources: Vec<_> = numbers.map(|number| VerifiedSource { address: address(number), entry }).collect();
     Ok(bench.maps().add_verified(&sources)?)
