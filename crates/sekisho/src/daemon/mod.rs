@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use sekisho_datapath::{Completion, Datapath, Error, Loaded, Pins, kernel, time};
 use sekisho_engine::act::{LiveHost, Mends};
 use sekisho_engine::judge::{self, Finding, SYNCOOKIES, Severity};
-use sekisho_engine::observe::{firewall, sysctl};
+use sekisho_engine::observe::{firewall, links, sysctl};
 use sekisho_engine::policy::{CompletionChoice, Mode, Policy, PortSettings};
 use tracing::{error, info, warn};
 
@@ -439,7 +439,9 @@ fn decide(policy: &Policy, loaded: &Loaded) -> Result<Decision, Failure> {
         )
         .hint("boot a kernel with CONFIG_SYN_COOKIES=y; every Debian kernel has it"));
     }
-    Ok(completion::decide(policy.completion, missing, &firewall::nat()))
+    let links = links::links().unwrap_or_default();
+    let obstacles = completion::obstacles(&firewall::nat(), &wanted(&policy.interfaces), &links);
+    Ok(completion::decide(policy.completion, missing, &obstacles))
 }
 
 /// An older version's programs are removed at load, and our folder with them: then it is made again, with lock and record.
