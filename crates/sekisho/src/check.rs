@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use sekisho_datapath::Verdict;
-use sekisho_engine::policy::{CompletionChoice, MethodChoice, Mode, Policy, Service, duration_text};
+use sekisho_engine::policy::{
+    CompletionChoice, ConfiguredLists, MethodChoice, Mode, Policy, Prefix, Service, duration_text,
+};
 
 use crate::failure::Failure;
 
@@ -16,7 +18,8 @@ pub fn check(file: Option<&Path>) -> Result<String, Failure> {
         || "No configuration: the defaults hold, and they are good.\n".to_owned(),
         |file| format!("{} is a valid configuration.\n", file.display()),
     );
-    Ok(head + "\n" + &explain(&policy))
+    let lists = policy.lists()?;
+    Ok(head + "\n" + &explain(&policy) + &explain_lists(&policy, &lists))
 }
 
 /// A policy in plain words.
@@ -68,6 +71,50 @@ pub fn explain(policy: &Policy) -> String {
         line(service_words(service, policy));
     }
     text
+}
+
+/// Pairs that are told one by one.
+const PAIRS_MAX: usize = 10;
+
+/// The lists in plain words.
+fn explain_lists(policy: &Policy, lists: &ConfiguredLists) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    let admin = &policy.admin;
+    if admin.ssh_peers {
+        line("Where somebody is logged in from over SSH when the daemon starts is allowed.".into());
+    }
+    if !lists.allow.is_empty() {
+        line(format!("Allowed: {}.", some(&lists.allow)));
+    }
+    if admin.ssh_peers || !lists.allow.is_empty() {
+        line(format!(
+            "Who is allowed is not asked for proof up to {} SYN/s (at once {}) for each prefix, since an allowed address can be spoofed; \
+             beyond that he is treated as everybody.",
+            admin.rate, admin.burst
+        ));
+    }
+    if !lists.block.is_empty() {
+        line(format!("Blocked: {} prefixes ({}).", lists.block.len(), some(&lists.block)));
+    }
+    for (file, count) in &lists.files {
+        line(format!("  {} has {count}.", file.display()));
+    }
+    let pairs = lists.allowed_in_spite();
+    for (allow, block) in pairs.iter().take(PAIRS_MAX) {
+        line(format!("{allow} is allowed although {block} is blocked: an allowance goes before a block."));
+    }
+    if pairs.len() > PAIRS_MAX {
+        line(format!("So are {} more.", pairs.len() - PAIRS_MAX));
+    }
+    text
+}
+
+fn some(prefixes: &[Prefix]) -> String {
+    let words: Vec<String> = prefixes.iter().take(5).map(Prefix::to_string).collect();
+    words.join(", ") + if prefixes.len() > 5 { ", ..." } else { "" }
 }
 
 fn service_words(service: &Service, policy: &Policy) -> String {
@@ -136,6 +183,17 @@ mod tests {
         assert!(text.contains("Port 25, 8000-8010: the server speaks first, the method follows from that."), "{text}");
         assert!(text.contains("Port 22: not protected."), "{text}");
         assert!(text.contains("marks 50% and 75%"), "{text}");
+    }
+
+    #[test]
+    fn the_lists_are_explained() {
+        let text =
+            "[admin]\nallow = [\"198.51.100.7\"]\n[block]\nprefixes = [\"198.51.100.0/24\", \"203.0.113.0/24\"]\n";
+        let policy = Policy::parse(text, Path::new("x")).unwrap();
+        let text = explain_lists(&policy, &policy.lists().unwrap());
+        assert!(text.contains("Allowed: 198.51.100.7."), "{text}");
+        assert!(text.contains("Blocked: 2 prefixes (198.51.100.0/24, 203.0.113.0/24)."), "{text}");
+        assert!(text.contains("198.51.100.7 is allowed although 198.51.100.0/24 is blocked"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sekisho_engine::policy::{Mode, duration_seconds};
+use sekisho_engine::policy::{Mode, Prefix, duration_seconds};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -39,6 +39,14 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Read the configuration again and put it into force without a gap; one with mistakes changes nothing.
+    Reload,
+    /// Sources that are never asked for proof.
+    #[command(subcommand)]
+    Allow(AllowCommand),
+    /// Sources whose packets are dropped.
+    #[command(subcommand)]
+    Block(BlockCommand),
     /// List every verdict that a packet can meet.
     Verdicts,
     /// Compare the host's settings with what it needs, and show what `apply` would change. Changes nothing.
@@ -105,6 +113,69 @@ pub struct ApplyArgs {
 fn time(text: &str) -> Result<u64, String> {
     let seconds = duration_seconds(text).filter(|seconds| (5..=3600).contains(seconds));
     seconds.ok_or_else(|| "a time between 5s and 1h is wanted".to_owned())
+}
+
+/// What can be done with the allow list.
+#[derive(Debug, Subcommand)]
+pub enum AllowCommand {
+    /// Allow an address or prefix: its SYNs pass without proof, within a rate.
+    Add(AddArgs),
+    /// Take one off the list.
+    Del(PrefixArgs),
+    /// Show the list.
+    List(ListArgs),
+}
+
+/// What can be done with the block list.
+#[derive(Debug, Subcommand)]
+pub enum BlockCommand {
+    /// Block an address or prefix: all its packets are dropped.
+    Add {
+        /// What.
+        #[command(flatten)]
+        what: AddArgs,
+        /// Also where it cuts off who is allowed or logged in over SSH.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take one off the list.
+    Del(PrefixArgs),
+    /// Show the list.
+    List(ListArgs),
+}
+
+/// What to put on a list.
+#[derive(Debug, Clone, Args)]
+pub struct AddArgs {
+    /// An address or prefix, as 198.51.100.7 or 2001:db8::/32.
+    pub prefix: Prefix,
+    /// For how long, as 90s, 5m, 1h, 2d [default: until `sekisho off` or a reboot].
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub time: Option<u64>,
+    /// Why: shown in the list.
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+}
+
+/// One prefix.
+#[derive(Debug, Clone, Args)]
+pub struct PrefixArgs {
+    /// The address or prefix, as the list shows it.
+    pub prefix: Prefix,
+}
+
+/// How a list is shown.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// As JSON, for programs (its `version` is 1).
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A time in seconds, at most ten years.
+fn duration(text: &str) -> Result<u64, String> {
+    let seconds = duration_seconds(text).filter(|seconds| (1..=3650 * 86400).contains(seconds));
+    seconds.ok_or_else(|| "a time is wanted, as 90s, 5m, 1h or 2d".to_owned())
 }
 
 /// The arguments of `run`.

@@ -45,6 +45,21 @@ pub fn holder(path: &Path) -> Option<u32> {
     if flock(&file, libc::LOCK_SH).unwrap_or(true) { None } else { read_pid(&mut file) }
 }
 
+/// Sends the holder a signal. `false`: there is none.
+///
+/// # Errors
+/// When it may not be signalled.
+pub fn signal_holder(path: &Path, number: i32) -> io::Result<bool> {
+    let Some(pid) = holder(path) else { return Ok(false) };
+    let process = pidfd(pid)?;
+    // Between reading the number and opening the process it might have ended and its number been given to another.
+    let is_it = holder(path) == Some(pid);
+    if is_it {
+        signal(&process, number)?;
+    }
+    Ok(is_it)
+}
+
 /// Asks the holder to stop and waits for it. `true`: there was one, and it is gone.
 ///
 /// # Errors

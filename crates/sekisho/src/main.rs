@@ -1,7 +1,7 @@
 //! `sekisho`: the command line and the daemon.
 //!
 //! Read [`cli`] for what can be asked; each command is a module of its own: [`daemon`] (`run`), [`status`], [`off`], [`check`] (and
-//! `verdicts`), [`plan`], [`apply`] (also `confirm` and `rollback`). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
+//! `verdicts`), [`lists`] (`allow`, `block`), [`reload`], [`plan`], [`apply`] (also `confirm` and `rollback`). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
 //! daemon writes down for `status`), [`host`] (facts for the engine's findings).
 
 mod apply;
@@ -10,9 +10,11 @@ mod cli;
 mod daemon;
 mod failure;
 mod host;
+mod lists;
 mod lock;
 mod off;
 mod plan;
+mod reload;
 mod state;
 mod status;
 
@@ -21,8 +23,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{AllowCommand, BlockCommand, Cli, Command};
 use failure::Failure;
+use lists::Which;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
         Command::Status { json } => status::status(json).and_then(|text| print(&text)),
         Command::Off => off::off().and_then(|text| print(&text)),
         Command::Check { config } => check::check(config.as_deref()).and_then(|text| print(&text)),
+        Command::Reload => reload::reload().and_then(|text| print(&text)),
+        Command::Allow(command) => allow(command).and_then(|text| print(&text)),
+        Command::Block(command) => block(command).and_then(|text| print(&text)),
         Command::Verdicts => print(&check::verdicts()),
         Command::Plan { json, boot } => plan::plan(json, &boot).and_then(|text| print(&text)),
         Command::Apply(args) => apply::apply(&args).and_then(|text| print(&text)),
@@ -38,6 +44,22 @@ fn main() -> ExitCode {
         Command::Watchdog { change } => apply::watchdog::watch(change),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+fn allow(command: AllowCommand) -> Result<String, Failure> {
+    match command {
+        AllowCommand::Add(args) => lists::add(Which::Allow, &args, false),
+        AllowCommand::Del(args) => lists::del(Which::Allow, args.prefix),
+        AllowCommand::List(args) => lists::list(Which::Allow, args.json),
+    }
+}
+
+fn block(command: BlockCommand) -> Result<String, Failure> {
+    match command {
+        BlockCommand::Add { what, force } => lists::add(Which::Block, &what, force),
+        BlockCommand::Del(args) => lists::del(Which::Block, args.prefix),
+        BlockCommand::List(args) => lists::list(Which::Block, args.json),
+    }
 }
 
 /// Data goes to stdout. A reader who has seen enough (`| head`) is no failure.

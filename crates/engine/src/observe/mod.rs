@@ -5,6 +5,7 @@
 //!   offloads; [`routes`]: the default route; [`addresses`]: its own addresses;
 //! - [`sysctl`]: settings under /proc/sys/net; [`firewall`]: what nftables and iptables do to handshakes they have not seen;
 //! - [`applications`]: who listens, and the backlog each configures; [`settings`]: all that `sekisho plan` judges by;
+//! - [`sessions`]: who is logged in over SSH;
 //! - [`record`]: all of the above over time, live or from files, as `doctor` and `explain` judge it.
 //!
 //! Everything is about the network namespace of the calling thread.
@@ -18,5 +19,6 @@ pub mod listeners;
 pub mod netlink;
 pub mod record;
 pub mod routes;
+pub mod sessions;
 pub mod settings;
 pub mod sysctl;

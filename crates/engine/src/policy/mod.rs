@@ -4,6 +4,8 @@
 //! [`mod@self::read`] for how mistakes are told), [`Policy::port`] is the pure function from policy to the settings of one port.
 
 mod limits;
+mod lists;
+mod prefix;
 mod read;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ use std::time::Duration;
 use crate::speaks::{Speaker, SpeakerSource};
 
 pub use limits::{LimitPolicy, OnConcentrated, Over};
+pub use lists::{AdminPolicy, BlockPolicy, ConfiguredLists, PREFIXES_MAX};
+pub use prefix::{Prefix, PrefixError};
 pub use read::{ConfigError, Problem, duration_seconds, duration_text};
 
 /// Where the configuration is looked for unless `--config` names another file. It need not exist.
@@ -176,6 +180,10 @@ pub struct Policy {
     pub mss4: Option<u16>,
     /// The same for IPv6.
     pub mss6: Option<u16>,
+    /// Who must never be locked out.
+    pub admin: AdminPolicy,
+    /// Who is not wanted.
+    pub block: BlockPolicy,
     /// What is bounded.
     pub limits: LimitPolicy,
     /// What differs for some ports.
@@ -194,6 +202,8 @@ impl Default for Policy {
             answers_per_network: 4096,
             mss4: None,
             mss6: None,
+            admin: AdminPolicy::default(),
+            block: BlockPolicy::default(),
             limits: LimitPolicy::default(),
             services: Vec::new(),
         }

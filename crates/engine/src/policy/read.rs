@@ -9,6 +9,7 @@
 //! ```
 
 mod limits;
+mod lists;
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -85,8 +86,21 @@ pub(super) fn policy(text: &str, file: &Path) -> Result<Policy, ConfigError> {
     Err(ConfigError::Mistakes { file: file.to_owned(), problems: reader.problems })
 }
 
-const ROOT_KEYS: &[&str] =
-    &["mode", "interface", "linger", "mss4", "mss6", "cookie", "marks", "verified", "answers", "limits", "service"];
+const ROOT_KEYS: &[&str] = &[
+    "mode",
+    "interface",
+    "linger",
+    "mss4",
+    "mss6",
+    "cookie",
+    "marks",
+    "verified",
+    "answers",
+    "admin",
+    "block",
+    "limits",
+    "service",
+];
 
 fn root_table(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy) {
     for (key, value) in table {
@@ -100,6 +114,8 @@ fn root_table(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy)
             "marks" => reader.table(key, value, |reader, table| marks(reader, table, &mut policy.marks)),
             "verified" => reader.table(key, value, |reader, table| verified(reader, table, &mut policy.verified)),
             "answers" => reader.table(key, value, |reader, table| answers(reader, table, policy)),
+            "admin" => reader.table(key, value, |reader, table| lists::admin(reader, table, policy)),
+            "block" => reader.table(key, value, |reader, table| lists::block(reader, table, policy)),
             "limits" => reader.table(key, value, |reader, table| limits::limits(reader, table, &mut policy.limits)),
             "service" => {}
             _ => reader.unknown(key, ROOT_KEYS),
@@ -506,6 +522,7 @@ mod tests {
                 marks: Marks { calm: 0.2, reserve: 1.0 },
                 limit: None,
             }],
+            ..Policy::default()
         };
         assert_eq!(read, expected);
     }

@@ -13,19 +13,22 @@ mod settings;
 mod signals;
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use sekisho_datapath::{Completion, Datapath, Error, Loaded, Pins, kernel, time};
 use sekisho_engine::act::{LiveHost, Mends};
 use sekisho_engine::judge::{self, Finding, SYNCOOKIES, Severity};
-use sekisho_engine::observe::{firewall, links, sysctl};
-use sekisho_engine::policy::{CompletionChoice, Mode, Policy, PortSettings};
+use sekisho_engine::observe::{firewall, links, sessions, sysctl};
+use sekisho_engine::policy::{CompletionChoice, ConfiguredLists, Mode, Policy, PortSettings};
 use tracing::{error, info, warn};
 
 use crate::cli::RunArgs;
 use crate::failure::Failure;
 use crate::host;
+use crate::lists::{self, ListsLock, Record};
 use crate::lock::{Busy, Lock};
+use crate::reload::Outcome;
 use crate::state::{State, mends_file};
 
 use completion::Decision;
@@ -85,10 +88,11 @@ fn take_lock(pins: &Pins) -> Result<Lock, Failure> {
     })
 }
 
-/// The configuration with what the command line adds.
+/// The configuration with what the command line adds, and the files of prefixes that it names.
 #[derive(Debug, Clone)]
 struct Config {
     policy: Policy,
+    lists: ConfiguredLists,
     text: String,
 }
 
@@ -104,8 +108,63 @@ impl Config {
         if !args.interfaces.is_empty() {
             policy.interfaces.clone_from(&args.interfaces);
         }
-        Ok(Self { policy, text })
+        let lists = policy.lists()?;
+        Ok(Self { policy, lists, text })
     }
+}
+
+/// One generation: the programs, with all of a configuration's policy in their maps, before any packet meets them.
+struct Generation {
+    loaded: Loaded,
+    decision: Decision,
+    ports: Vec<PortSettings>,
+}
+
+impl Generation {
+    /// Loads and fills it. Whatever is in force stays so. The caller holds the lists' lock until it is attached.
+    fn make(config: &Config, pins: &Pins) -> Result<Self, Failure> {
+        let policy = &config.policy;
+        let first = wanted(&policy.interfaces).into_iter().next();
+        let mut settings = settings::settings(policy, first.as_deref());
+        settings.listed = lists::room(&config.lists);
+        // An older version's maps are removed, and with them what is told of them.
+        let before = Datapath::open(pins).ok().flatten();
+        let record = kept_peers(policy, pins)?;
+        let loaded = Datapath::load(pins, &settings, settings::capacity(policy))?;
+        let decision = decide(policy, &loaded)?;
+        let maps = loaded.datapath().maps();
+        lists::fill(maps, &config.lists, &record, before.as_ref().map(Datapath::maps))?;
+        let ports = policy.all_ports(&learnt(maps));
+        for (number, port) in (0..=u16::MAX).zip(&ports) {
+            maps.set_port(number, settings::port_policy(port));
+            maps.set_service_limit(number, policy.service_limit(number));
+        }
+        for link in links::links().unwrap_or_default() {
+            if wanted(&policy.interfaces).contains(&link.name) {
+                let (mss4, mss6) = settings::mss(policy, link.mtu);
+                loaded.prepare(Some(mss4), Some(mss6))?;
+            }
+        }
+        Ok(Self { loaded, decision, ports })
+    }
+}
+
+/// What is on the lists beside the configuration, with who is logged in over SSH now.
+fn kept_peers(policy: &Policy, pins: &Pins) -> Result<Record, Failure> {
+    let mut record = Record::load(pins)?;
+    if policy.admin.ssh_peers {
+        let new = record.keep_peers(&sessions::sessions());
+        for session in &new {
+            info!(
+                "{} is logged in over SSH from {}: that address is allowed (`sekisho allow list`)",
+                session.user, session.peer
+            );
+        }
+        if !new.is_empty() {
+            record.save(pins)?;
+        }
+    }
+    Ok(record)
 }
 
 struct Daemon {
@@ -133,13 +192,10 @@ struct Daemon {
 
 impl Daemon {
     fn start(args: RunArgs, config: Config, pins: Pins, lock: Lock) -> Result<Self, Failure> {
-        let policy = &config.policy;
         let mends = Mends::load(&mends_file(&pins))?;
-        let first = wanted(&policy.interfaces).into_iter().next();
-        let settings = settings::settings(policy, first.as_deref());
-        let loaded = Datapath::load(&pins, &settings, settings::capacity(policy))?;
+        let lists_lock = ListsLock::take(&pins)?;
+        let Generation { loaded, decision, ports } = Generation::make(&config, &pins)?;
         let lock = keep_folder(&pins, lock, &mends)?;
-        let decision = decide(policy, &loaded)?;
         let learning = Learning::resume(&pins, loaded.datapath().maps());
         let now = Instant::now();
         let mut daemon = Self {
@@ -151,7 +207,7 @@ impl Daemon {
             mends,
             learning,
             limiting: Limiting::new(),
-            ports: Vec::new(),
+            ports,
             decision,
             armed: BTreeSet::new(),
             status_line: String::new(),
@@ -162,28 +218,35 @@ impl Daemon {
             config,
         };
         daemon.bring_up()?;
+        drop(lists_lock);
         Ok(daemon)
     }
 
-    /// From loaded to protecting. Ports and completion are set before anything is attached, so no packet meets another policy.
+    /// From loaded to protecting. All policy is set before anything is attached, so no packet meets another policy.
     fn bring_up(&mut self) -> Result<(), Failure> {
         let observing = self.config.policy.mode == Mode::Observe;
         if self.loaded.is_adopted() {
             info!("took over what was running: counters, keys and verified sources are kept");
         }
-        self.mend_host();
-        self.apply_completion();
-        self.apply_ports();
-        self.apply_limits();
-        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
-        self.guards.bring_up(means, &self.config.policy.interfaces)?;
-        self.watch();
-        self.write_state();
+        self.put_in_force()?;
         if observing {
             info!("observing: packets are judged and counted, none is touched");
         }
         self.say_status();
         notify("READY=1");
+        Ok(())
+    }
+
+    /// Attaches the generation to every interface.
+    fn put_in_force(&mut self) -> Result<(), Failure> {
+        self.mend_host();
+        self.apply_completion();
+        self.apply_ports();
+        self.apply_addresses();
+        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
+        self.guards.bring_up(means, &self.config.policy.interfaces)?;
+        self.watch();
+        self.write_state();
         Ok(())
     }
 
@@ -213,6 +276,9 @@ impl Daemon {
             self.look_for_nat();
             self.apply_addresses();
             self.look_at_firewall();
+            if let Err(failure) = lists::expire(&self.pins, self.loaded.datapath().maps()) {
+                warn!("what has expired stays on the lists, without effect: {failure}");
+            }
         }
         if self.saved_at.elapsed() >= SAVE {
             self.saved_at = Instant::now();
@@ -316,11 +382,6 @@ impl Daemon {
         self.ports = ports;
     }
 
-    fn apply_limits(&self) {
-        Limiting::apply(&self.config.policy, self.loaded.datapath().maps());
-        self.apply_addresses();
-    }
-
     fn apply_addresses(&self) {
         let translated = !firewall::nat().is_empty();
         Limiting::apply_addresses(&self.config.policy.limits, self.loaded.datapath().maps(), translated);
@@ -369,33 +430,39 @@ impl Daemon {
     /// SIGHUP. A configuration with mistakes leaves the one before in force.
     fn reload(&mut self) {
         notify("RELOADING=1");
-        match self.try_reload() {
+        let done = self.try_reload();
+        match &done {
             Ok(()) => info!("the configuration was read again and is in force"),
             Err(failure) => error!("the configuration before stays in force: {failure}"),
+        }
+        let outcome = Outcome { failure: done.err().map(|failure| failure.to_string()) };
+        if let Err(error) = outcome.write(&self.pins) {
+            warn!("`sekisho reload` will wait in vain: {error}");
         }
         notify("READY=1");
     }
 
+    /// Everything that can fail comes before anything changes. Should attaching fail after all, the generation before is put back.
     fn try_reload(&mut self) -> Result<(), Failure> {
-        let config = Config::load(&self.args)?;
-        let first = wanted(&config.policy.interfaces).into_iter().next();
-        let settings = settings::settings(&config.policy, first.as_deref());
-        let loaded = Datapath::load(&self.pins, &settings, settings::capacity(&config.policy))?;
-        self.decision = decide(&config.policy, &loaded)?;
-        self.loaded = loaded;
-        self.config = config;
-        // New maps know nothing of what the old were told.
-        self.ports.clear();
-        self.mend_host();
-        self.apply_completion();
-        self.apply_ports();
-        self.apply_limits();
-        let means = Means { loaded: &self.loaded, policy: &self.config.policy };
+        let mut config = Config::load(&self.args)?;
+        let _lists_lock = ListsLock::take(&self.pins)?;
+        let mut generation = Generation::make(&config, &self.pins)?;
+        self.exchange(&mut config, &mut generation);
+        let done = self.put_in_force();
+        if done.is_err() {
+            self.exchange(&mut config, &mut generation);
+            self.put_in_force()?;
+        }
+        done
+    }
+
+    /// Changes places: what was in force comes back in the arguments.
+    fn exchange(&mut self, config: &mut Config, generation: &mut Generation) {
+        mem::swap(&mut self.config, config);
+        mem::swap(&mut self.loaded, &mut generation.loaded);
+        mem::swap(&mut self.decision, &mut generation.decision);
+        mem::swap(&mut self.ports, &mut generation.ports);
         self.guards = Guards::default();
-        self.guards.bring_up(means, &self.config.policy.interfaces)?;
-        self.watch();
-        self.write_state();
-        Ok(())
     }
 
     fn save_learnt(&mut self) {
