@@ -3,11 +3,13 @@
 //! [`Daemon::start`] reads as what happens at start, [`Daemon::tick`] as what happens every second. Everything that must not stop
 //! with the daemon is in the kernel, pinned; so whatever ends the daemon, protection stays on until `sekisho off`.
 
+mod backend;
 mod completion;
 mod interfaces;
 mod learning;
 mod limits;
 mod log;
+mod nftables;
 mod notify;
 mod settings;
 mod signals;
@@ -16,7 +18,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use sekisho_datapath::{Completion, Datapath, Error, Loaded, Pins, kernel, time};
+use sekisho_datapath::{Completion, Datapath, Loaded, Pins, time};
 use sekisho_engine::act::{LiveHost, Mends};
 use sekisho_engine::judge::{self, Finding, SYNCOOKIES, Severity};
 use sekisho_engine::observe::{firewall, links, sessions, sysctl};
@@ -31,6 +33,7 @@ use crate::lock::{Busy, Lock};
 use crate::reload::Outcome;
 use crate::state::{State, mends_file};
 
+use backend::Backend;
 use completion::Decision;
 use interfaces::{Guards, Means, wanted};
 use learning::Learning;
@@ -52,11 +55,15 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let signals = Signals::block();
     log::init(args.verbose);
     let config = Config::load(args)?;
-    kernel::supports().map_err(Error::Missing)?;
+    let backend = backend::choose(config.policy.backend)?;
     let pins = Pins::here()?;
     pins.make_folder()?;
     let lock = take_lock(&pins)?;
     recover(&pins);
+    backend::no_other(&backend, &pins)?;
+    if let Backend::Nftables { reason } = backend {
+        return nftables::run(args, config, pins, lock, reason, &signals);
+    }
     let anew = !pins.exist();
     let started = Daemon::start(args.clone(), config, pins.clone(), lock);
     // A start that failed leaves the host as it was found, but never takes away what an earlier run left.
@@ -104,6 +111,9 @@ impl Config {
             text.map_err(|error| Failure::from_error("cannot read the configuration", error))?.unwrap_or_default();
         if let Some(mode) = args.mode {
             policy.mode = mode.into();
+        }
+        if let Some(backend) = args.backend {
+            policy.backend = backend.into();
         }
         if !args.interfaces.is_empty() {
             policy.interfaces.clone_from(&args.interfaces);
@@ -477,6 +487,7 @@ impl Daemon {
             completion_reason: self.decision.reason.clone(),
             interfaces: self.config.policy.interfaces.clone(),
             generic: self.guards.generic().clone(),
+            nftables: None,
             config: self.config.text.clone(),
         };
         if let Err(error) = state.write(&self.pins) {

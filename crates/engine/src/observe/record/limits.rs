@@ -19,3 +19,7 @@ pub const TOP_MAX: usize = 20;
 pub const FOLD_LOOK_BACK: usize = 64;
 /// Gaps of one record.
 pub const GAPS_MAX: usize = 1000;
+/// Captures of one record.
+pub const CAPTURES_MAX: usize = 20;
+/// Sysctls of one record.
+pub const SYSCTLS_MAX: usize = 5000;

@@ -161,7 +161,8 @@ pub fn read(record: &mut Record, from: impl BufRead, clock: &Clock, source: Sour
             Some((stamp, message)) => {
                 understood += 1;
                 intake.time(&stamp);
-                intake.take(record, stamp.at, source, message);
+                let of = if message.sender == "kernel" { Source::KernelLog } else { source };
+                intake.take(record, stamp.at, of, message);
             }
             None => not_understood += u64::from(!text.trim().is_empty()),
         }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub mod clock;
+pub mod dir;
 pub mod event;
 pub mod journal;
 pub mod kernel;

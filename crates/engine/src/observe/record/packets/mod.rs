@@ -1,12 +1,45 @@
 //! What a capture of packets shows (pcap and pcapng), in bounded memory.
+//!
+//! Three steps, each packet by itself: [`file`] gives bytes and their time, [`segment`] what of TCP is in them, and [`follow`] what that
+//! means for the handshake it belongs to.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{SourceCount, Sources};
+use super::state::Sources;
 use super::{Span, Time};
+
+pub mod file;
+pub mod follow;
+pub mod segment;
+
+/// Reads a capture from its beginning to its end, or to where it was cut off.
+///
+/// # Errors
+/// When it is no capture (`InvalidData`), or reading fails.
+pub fn read(from: impl BufRead, path: &Path) -> io::Result<Packets> {
+    read_with(from, path, follow::Follower::new())
+}
+
+/// Like [`read`], with a table of flows of another size.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_with(from: impl BufRead, path: &Path, mut follower: follow::Follower) -> io::Result<Packets> {
+    let mut capture = file::Capture::open(from)?;
+    while let Some(packet) = capture.next_packet()? {
+        follower.packet(&packet);
+    }
+    let mut packets = follower.finish();
+    path.clone_into(&mut packets.file);
+    packets.truncated = capture.truncated;
+    packets.unreadable += capture.unreadable;
+    packets.lost = capture.lost;
+    Ok(packets)
+}
 
 /// What one capture shows of TCP handshakes.
 ///
@@ -91,8 +124,6 @@ pub struct Fingerprint {
     pub count: u64,
     /// How many of these were completed.
     pub completed: u64,
-    /// From where most often.
-    pub top: Vec<SourceCount>,
 }
 
 /// A step of time in a capture.
@@ -111,3 +142,6 @@ pub struct Step {
     /// All packets.
     pub packets: u64,
 }
+
+#[cfg(test)]
+mod tests;
