@@ -21,6 +21,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
+pub mod frames;
 mod sekisho;
 mod traces;
 mod visitor;

@@ -424,6 +424,7 @@ mod tests {
                 mtu: 1500,
                 below: None,
                 below_namespace: None,
+                master: None,
                 ethernet: true,
                 xdp_program: None,
             }),

@@ -27,6 +27,9 @@ pub struct StatusReport {
     pub interfaces: Vec<InterfaceStatus>,
     /// Whose cookie is in use; absent when nothing runs.
     pub completion: Option<CompletionStatus>,
+    /// The nftables table; absent where programs on XDP do the work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nftables: Option<TableStatus>,
     /// The listening services.
     pub services: Vec<ServiceStatus>,
     /// Verified sources; absent when nothing runs.
@@ -61,6 +64,24 @@ pub struct CompletionStatus {
     pub method: &'static str,
     /// Why.
     pub reason: String,
+}
+
+/// Our nftables table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableStatus {
+    /// Why it does the work.
+    pub reason: String,
+    /// Its rules that count.
+    pub rules: Vec<RuleStatus>,
+}
+
+/// A rule that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleStatus {
+    /// What it is for.
+    pub comment: String,
+    /// Packets that met it, since the rules last changed.
+    pub packets: u64,
 }
 
 /// A service's state.

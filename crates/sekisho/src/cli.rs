@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sekisho_engine::policy::{Mode, Prefix, duration_seconds};
+use sekisho_engine::policy::{BackendChoice, Mode, Prefix, duration_seconds};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -190,6 +190,9 @@ pub struct RunArgs {
     /// Whether packets are touched [default: as configured, else guard].
     #[arg(long)]
     pub mode: Option<ModeArg>,
+    /// What does the work [default: as configured, else auto].
+    #[arg(long)]
+    pub backend: Option<BackendArg>,
     /// Log more.
     #[arg(long, short)]
     pub verbose: bool,
@@ -209,6 +212,27 @@ impl From<ModeArg> for Mode {
         match mode {
             ModeArg::Guard => Self::Guard,
             ModeArg::Observe => Self::Observe,
+        }
+    }
+}
+
+/// [`BackendChoice`] as an argument.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum BackendArg {
+    /// Programs on XDP where the kernel can run them, else an nftables table.
+    Auto,
+    /// Programs on XDP.
+    Xdp,
+    /// An nftables table.
+    Nftables,
+}
+
+impl From<BackendArg> for BackendChoice {
+    fn from(backend: BackendArg) -> Self {
+        match backend {
+            BackendArg::Auto => Self::Auto,
+            BackendArg::Xdp => Self::Xdp,
+            BackendArg::Nftables => Self::Nftables,
         }
     }
 }

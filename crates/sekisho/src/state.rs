@@ -24,6 +24,9 @@ pub struct State {
     pub interfaces: Vec<String>,
     /// Why the daemon chose generic mode, for the interfaces (by number) where it did so before any driver was asked.
     pub generic: BTreeMap<u32, String>,
+    /// Why an nftables table does the work; absent where programs on XDP do.
+    #[serde(default)]
+    pub nftables: Option<String>,
     /// The configuration in force, as text: the file may have been edited since.
     pub config: String,
 }

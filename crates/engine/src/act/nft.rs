@@ -5,6 +5,8 @@
 use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
+
 /// The table, as nft names it.
 pub const TABLE: &str = "inet sekisho";
 const PROGRAM: &str = "nft";
@@ -13,6 +15,33 @@ const PROGRAM: &str = "nft";
 pub fn table() -> Option<String> {
     let output = Command::new(PROGRAM).args(["list", "table", "inet", "sekisho"]).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The comments of the table's rules that count, each with its packets; rules of one comment are added up.
+pub fn counts() -> Vec<(String, u64)> {
+    let arguments = ["-j", "list", "table", "inet", "sekisho"];
+    let output = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output();
+    output.map(|output| counted(&output.stdout)).unwrap_or_default()
+}
+
+fn counted(json: &[u8]) -> Vec<(String, u64)> {
+    let list: Value = serde_json::from_slice(json).unwrap_or_default();
+    let mut counts: Vec<(String, u64)> = Vec::new();
+    for rule in list["nftables"].as_array().into_iter().flatten().map(|object| &object["rule"]) {
+        let statements = rule["expr"].as_array().into_iter().flatten();
+        let packets = statements.filter_map(|statement| statement["counter"]["packets"].as_u64()).next();
+        let (Some(comment), Some(packets)) = (rule["comment"].as_str(), packets) else { continue };
+        match counts.iter_mut().find(|(known, _)| known == comment) {
+            Some((_, sum)) => *sum += packets,
+            None => counts.push((comment.to_owned(), packets)),
+        }
+    }
+    counts
+}
+
+/// Whether there is a program nft.
+pub fn is_there() -> bool {
+    Command::new(PROGRAM).arg("-v").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
 }
 
 /// Puts the table in place, or removes it.
@@ -64,4 +93,19 @@ fn said(output: &Output) -> io::Result<()> {
     let words = String::from_utf8_lossy(&output.stderr);
     let first: Vec<&str> = words.lines().take(3).collect();
     Err(io::Error::other(format!("nft says: {}", first.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_added_up_by_comment() {
+        let json = br#"{"nftables": [{"table": {"name": "sekisho"}},
+            {"rule": {"comment": "a", "expr": [{"match": {}}, {"counter": {"packets": 3, "bytes": 9}}, {"drop": null}]}},
+            {"rule": {"comment": "b", "expr": [{"return": null}]}},
+            {"rule": {"comment": "a", "expr": [{"counter": {"packets": 4, "bytes": 9}}]}}]}"#;
+        assert_eq!(counted(json), [("a".to_owned(), 7)]);
+        assert!(counted(b"nonsense").is_empty());
+    }
 }

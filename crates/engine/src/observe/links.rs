@@ -9,6 +9,7 @@ const RTM_GETLINK: u16 = 18;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_LINK_NETNSID: u16 = 37;
@@ -36,6 +37,8 @@ pub struct Link {
     pub below: Option<u32>,
     /// The id of the network namespace that `below` is in, if it is another one.
     pub below_namespace: Option<i32>,
+    /// The bridge, bond or VRF that it is a part of.
+    pub master: Option<u32>,
     /// Whether its packets begin with an Ethernet header: real and virtual Ethernet, and loopback.
     pub ethernet: bool,
     /// The id of an XDP program attached to it.
@@ -81,6 +84,7 @@ pub fn parse(message: Message<'_>) -> Option<Link> {
         mtu: number(IFLA_MTU)?,
         below: number(IFLA_LINK).filter(|index| *index != 0),
         below_namespace: number(IFLA_LINK_NETNSID).map(|id| id as i32),
+        master: number(IFLA_MASTER).filter(|index| *index != 0),
         ethernet: matches!(netlink::u16_at(bytes, 2)?, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK),
         xdp_program: attribute(rest, IFLA_XDP).and_then(attached_program),
     })

@@ -43,6 +43,29 @@ impl Mode {
     }
 }
 
+/// What does the work, as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackendChoice {
+    /// Programs on XDP where the kernel can run them, else an nftables table.
+    #[default]
+    Auto,
+    /// Programs on XDP.
+    Xdp,
+    /// An nftables table.
+    Nftables,
+}
+
+impl BackendChoice {
+    /// The word used in the configuration and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Xdp => "xdp",
+            Self::Nftables => "nftables",
+        }
+    }
+}
+
 /// Whose cookie a SYN gets, as configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CompletionChoice {
@@ -166,6 +189,10 @@ pub struct Policy {
     pub mode: Mode,
     /// Interfaces to protect; empty means that of the default route.
     pub interfaces: Vec<String>,
+    /// What does the work.
+    pub backend: BackendChoice,
+    /// Whether the nftables table puts synproxy before services where the client speaks first.
+    pub synproxy: bool,
     /// Whose cookie a SYN gets.
     pub completion: CompletionChoice,
     /// Marks of every service that has none of its own.
@@ -195,6 +222,8 @@ impl Default for Policy {
         Self {
             mode: Mode::default(),
             interfaces: Vec::new(),
+            backend: BackendChoice::default(),
+            synproxy: false,
             completion: CompletionChoice::default(),
             marks: Marks::default(),
             linger: Duration::from_secs(60),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{CompletionChoice, Marks, MethodChoice, Mode, Policy, Service, VerifiedPolicy};
+use super::{BackendChoice, CompletionChoice, Marks, MethodChoice, Mode, Policy, Service, VerifiedPolicy};
 use crate::speaks::Speaker;
 
 /// Why there is no configuration.
@@ -100,6 +100,8 @@ const ROOT_KEYS: &[&str] = &[
     "block",
     "limits",
     "service",
+    "backend",
+    "nftables",
 ];
 
 fn root_table(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy) {
@@ -107,6 +109,8 @@ fn root_table(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy)
         match key.get_ref().as_ref() {
             "mode" => reader.word(key, value, &[("guard", Mode::Guard), ("observe", Mode::Observe)], &mut policy.mode),
             "interface" => policy.interfaces = reader.strings(key, value),
+            "backend" => reader.word(key, value, &BACKENDS, &mut policy.backend),
+            "nftables" => reader.table(key, value, |reader, table| nftables(reader, table, policy)),
             "linger" => reader.duration(key, value, 1..=3600, &mut policy.linger),
             "mss4" => reader.optional_integer(key, value, 88..=65495, &mut policy.mss4),
             "mss6" => reader.optional_integer(key, value, 1220..=65475, &mut policy.mss6),
@@ -124,6 +128,18 @@ fn root_table(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy)
     // After the rest, since a service takes the general marks where it has none of its own.
     if let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == "service") {
         services(reader, key, value, policy);
+    }
+}
+
+const BACKENDS: [(&str, BackendChoice); 3] =
+    [("auto", BackendChoice::Auto), ("xdp", BackendChoice::Xdp), ("nftables", BackendChoice::Nftables)];
+
+fn nftables(reader: &mut Reader<'_>, table: &DeTable<'_>, policy: &mut Policy) {
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "synproxy" => reader.boolean(key, value, &mut policy.synproxy),
+            _ => reader.unknown(key, &["synproxy"]),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whose cookie a SYN gets. Decided at start and again every few seconds, since a nat table may come and go while the daemon runs.
 
 use sekisho_datapath::Completion;
+use sekisho_engine::observe::links::Link;
 use sekisho_engine::policy::CompletionChoice;
 
 /// What it is, and why.
@@ -12,19 +13,32 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// Decides. `missing` says why the kernel cannot complete our own cookie; `nat` where addresses are translated.
-pub fn decide(choice: CompletionChoice, missing: Option<&str>, nat: &[String]) -> Decision {
+/// Decides. `missing` says why the kernel cannot complete our own cookie; `obstacles` are what lets go of the socket that was made of one.
+pub fn decide(choice: CompletionChoice, missing: Option<&str>, obstacles: &[String]) -> Decision {
     let kernel = |reason: String| Decision { completion: Completion::Kernel, reason };
-    match (choice, missing, nat) {
+    match (choice, missing, obstacles) {
         (CompletionChoice::Kernel, _, _) => kernel("configured".into()),
         (_, Some(missing), _) => kernel(missing.into()),
         (CompletionChoice::Own, None, _) => Decision { completion: Completion::Own, reason: "configured".into() },
         (CompletionChoice::Auto, None, []) => Decision {
             completion: Completion::Own,
-            reason: "the kernel can complete it, and no nat table is in the way".into(),
+            reason: "the kernel can complete it, and nothing on this host is in the way".into(),
         },
-        (CompletionChoice::Auto, None, [first, ..]) => kernel(format!("addresses are translated here ({first})")),
+        (CompletionChoice::Auto, None, [first, ..]) => kernel(first.clone()),
     }
+}
+
+/// What lets go of the socket on a packet's way from admit to TCP: address translation, and a bridge that the interface is a port of.
+pub fn obstacles(nat: &[String], names: &[String], links: &[Link]) -> Vec<String> {
+    let translated = nat.iter().map(|table| format!("addresses are translated here ({table})"));
+    let ports = links.iter().filter(|link| names.contains(&link.name)).filter_map(|port| {
+        let bridge = links.iter().find(|link| Some(link.index) == port.master)?;
+        Some(format!(
+            "{} is a part of {}, which lets go of the socket that our own is completed with",
+            port.name, bridge.name
+        ))
+    });
+    translated.chain(ports).collect()
 }
 
 #[cfg(test)]

@@ -53,13 +53,6 @@ impl Limiting {
         }
     }
 
-    /// Tells the programs what the policy bounds, beside their read-only settings.
-    pub fn apply(policy: &Policy, maps: &Maps) {
-        for port in 0..=u16::MAX {
-            maps.set_service_limit(port, policy.service_limit(port));
-        }
-    }
-
     /// Tells the programs which resets are this host's own. Where addresses are translated before sockets are looked for, a port without a
     /// socket may be a container's, so nothing is bounded there.
     pub fn apply_addresses(limits: &LimitPolicy, maps: &Maps, translated: bool) {

@@ -3,11 +3,13 @@
 //! [`Daemon::start`] reads as what happens at start, [`Daemon::tick`] as what happens every second. Everything that must not stop
 //! with the daemon is in the kernel, pinned; so whatever ends the daemon, protection stays on until `sekisho off`.
 
+mod backend;
 mod completion;
 mod interfaces;
 mod learning;
 mod limits;
 mod log;
+mod nftables;
 mod notify;
 mod settings;
 mod signals;
@@ -16,7 +18,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use sekisho_datapath::{Completion, Datapath, Error, Loaded, Pins, kernel, time};
+use sekisho_datapath::{Completion, Datapath, Loaded, Pins, time};
 use sekisho_engine::act::{LiveHost, Mends};
 use sekisho_engine::judge::{self, Finding, SYNCOOKIES, Severity};
 use sekisho_engine::observe::{firewall, links, sessions, sysctl};
@@ -31,6 +33,7 @@ use crate::lock::{Busy, Lock};
 use crate::reload::Outcome;
 use crate::state::{State, mends_file};
 
+use backend::Backend;
 use completion::Decision;
 use interfaces::{Guards, Means, wanted};
 use learning::Learning;
@@ -52,11 +55,15 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let signals = Signals::block();
     log::init(args.verbose);
     let config = Config::load(args)?;
-    kernel::supports().map_err(Error::Missing)?;
+    let backend = backend::choose(config.policy.backend)?;
     let pins = Pins::here()?;
     pins.make_folder()?;
     let lock = take_lock(&pins)?;
     recover(&pins);
+    backend::no_other(&backend, &pins)?;
+    if let Backend::Nftables { reason } = backend {
+        return nftables::run(args, config, pins, lock, reason, &signals);
+    }
     let anew = !pins.exist();
     let started = Daemon::start(args.clone(), config, pins.clone(), lock);
     // A start that failed leaves the host as it was found, but never takes away what an earlier run left.
@@ -105,6 +112,9 @@ impl Config {
         if let Some(mode) = args.mode {
             policy.mode = mode.into();
         }
+        if let Some(backend) = args.backend {
+            policy.backend = backend.into();
+        }
         if !args.interfaces.is_empty() {
             policy.interfaces.clone_from(&args.interfaces);
         }
@@ -137,6 +147,7 @@ impl Generation {
         let ports = policy.all_ports(&learnt(maps));
         for (number, port) in (0..=u16::MAX).zip(&ports) {
             maps.set_port(number, settings::port_policy(port));
+            maps.set_service_limit(number, policy.service_limit(number));
         }
         for link in links::links().unwrap_or_default() {
             if wanted(&policy.interfaces).contains(&link.name) {
@@ -241,7 +252,7 @@ impl Daemon {
         self.mend_host();
         self.apply_completion();
         self.apply_ports();
-        self.apply_limits();
+        self.apply_addresses();
         let means = Means { loaded: &self.loaded, policy: &self.config.policy };
         self.guards.bring_up(means, &self.config.policy.interfaces)?;
         self.watch();
@@ -381,11 +392,6 @@ impl Daemon {
         self.ports = ports;
     }
 
-    fn apply_limits(&self) {
-        Limiting::apply(&self.config.policy, self.loaded.datapath().maps());
-        self.apply_addresses();
-    }
-
     fn apply_addresses(&self) {
         let translated = !firewall::nat().is_empty();
         Limiting::apply_addresses(&self.config.policy.limits, self.loaded.datapath().maps(), translated);
@@ -481,6 +487,7 @@ impl Daemon {
             completion_reason: self.decision.reason.clone(),
             interfaces: self.config.policy.interfaces.clone(),
             generic: self.guards.generic().clone(),
+            nftables: None,
             config: self.config.text.clone(),
         };
         if let Err(error) = state.write(&self.pins) {
@@ -510,7 +517,9 @@ fn decide(policy: &Policy, loaded: &Loaded) -> Result<Decision, Failure> {
         )
         .hint("boot a kernel with CONFIG_SYN_COOKIES=y; every Debian kernel has it"));
     }
-    Ok(completion::decide(policy.completion, missing, &firewall::nat()))
+    let links = links::links().unwrap_or_default();
+    let obstacles = completion::obstacles(&firewall::nat(), &wanted(&policy.interfaces), &links);
+    Ok(completion::decide(policy.completion, missing, &obstacles))
 }
 
 /// An older version's programs are removed at load, and our folder with them: then it is made again, with lock and record.

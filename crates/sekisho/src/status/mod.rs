@@ -4,12 +4,13 @@ mod flood;
 mod text;
 
 use sekisho_datapath::{Attached, Completion, Datapath, Pins, Verdict, abi, kernel, time};
-use sekisho_engine::act::Mends;
+use sekisho_engine::act::{Mends, Step, nft};
 use sekisho_engine::judge;
 use sekisho_engine::observe::{links, listeners};
 use sekisho_engine::policy::{Mode, Policy};
 use sekisho_engine::report::{
-    CompletionStatus, InterfaceStatus, ServiceStatus, StatusReport, VERSION, VerdictStatus, VerifiedStatus,
+    CompletionStatus, InterfaceStatus, RuleStatus, ServiceStatus, StatusReport, TableStatus, VERSION, VerdictStatus,
+    VerifiedStatus,
 };
 
 use crate::daemon::{learnt, samples};
@@ -46,24 +47,36 @@ fn collect() -> Result<StatusReport, Failure> {
     if let Some(state) = &state {
         state.explain(&mut attached);
     }
-    let protected = attached.iter().any(|on| on.live);
+    let nftables = state.as_ref().and_then(table);
+    let protected = attached.iter().any(|on| on.live) || nftables.is_some();
     let wanted = state.as_ref().map(|state| state.interfaces.clone()).unwrap_or_default();
     let mends = Mends::load(&mends_file(&pins))?;
     let missing = kernel::supports().ok().and_then(|support| support.own_cookie_missing);
-    let facts = host::facts(&policy, &wanted, &attached, mends.steps(), missing);
+    // The table has its own place in the report.
+    let changed: Vec<Step> = mends.steps().iter().filter(|step| !matches!(step, Step::Table { .. })).cloned().collect();
+    let facts = host::facts(&policy, &wanted, &attached, &changed, missing);
     Ok(StatusReport {
         version: VERSION,
         protected,
-        mode: datapath.as_ref().map(|_| mode(state.as_ref())),
+        mode: (datapath.is_some() || nftables.is_some()).then(|| mode(state.as_ref())),
         daemon: lock::holder(&pins.lock_file()),
         interfaces: interfaces(&attached),
         completion: datapath.as_ref().map(|datapath| completion(datapath, state.as_ref())),
+        nftables,
         services: services(&policy, datapath.as_ref(), protected)?,
         verified: datapath.as_ref().map(verified).transpose()?,
         flood: datapath.as_ref().map(flood::flood).transpose()?,
         verdicts: verdicts(datapath.as_ref())?,
         findings: judge::judge(&facts),
     })
+}
+
+/// The table, where it does the work.
+fn table(state: &State) -> Option<TableStatus> {
+    let reason = state.nftables.clone()?;
+    nft::table()?;
+    let rules = nft::counts().into_iter().map(|(comment, packets)| RuleStatus { comment, packets });
+    Some(TableStatus { reason, rules: rules.collect() })
 }
 
 fn mode(state: Option<&State>) -> &'static str {

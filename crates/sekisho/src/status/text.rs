@@ -18,7 +18,9 @@ pub fn render(report: &StatusReport) -> String {
     let mut blocks = vec![head(report)];
     blocks.extend(report.flood.as_ref().map(flood_words));
     blocks.push(services(&report.services));
-    if report.protected || report.verdicts.iter().any(|verdict| verdict.count > 0) {
+    // Where a table does the work, no packet meets a verdict.
+    let by_programs = report.protected && report.nftables.is_none();
+    if by_programs || report.verdicts.iter().any(|verdict| verdict.count > 0) {
         blocks.push(verdicts(report));
     }
     blocks.push(findings(report));
@@ -47,6 +49,12 @@ fn head(report: &StatusReport) -> String {
     }
     if let Some(verified) = &report.verified {
         text += &field("Verified", &verified_words(verified));
+    }
+    if let Some(table) = &report.nftables {
+        text += &field("Table", &format!("inet sekisho (nftables): {}", table.reason));
+        for rule in &table.rules {
+            text += &field("", &format!("{} packets: {}", rule.packets, rule.comment));
+        }
     }
     text
 }
@@ -288,6 +296,7 @@ mod tests {
                     up: false,
                 },
             ],
+            nftables: None,
             completion: Some(CompletionStatus { method: "own", reason: "configured".into() }),
             services: vec![mail, web, learnt],
             verified: Some(VerifiedStatus {
