@@ -3,7 +3,7 @@
 //! How to read it: [`Datapath`] is the whole and reads as the life of the programs: load, attach, adopt, remove. Below it,
 //! [`maps`] has what user space and programs share while they run, [`lists`] the prefixes that are blocked or allowed, [`abi`] the layout of that, [`settings`] what is fixed when they
 //! are loaded, [`keys`] the secrets, [`pins`] the place where all of it outlives the daemon, [`kernel`] what the kernel must have,
-//! [`test_run`] a program's run on one frame, [`bench`] the same with a stopwatch. Nothing here decides what is good for a host: that is `engine`'s.
+//! [`test_run`] a program's run on one frame, [`mod@bench`] the same with a stopwatch. Nothing here decides what is good for a host: that is `engine`'s.
 //!
 //! ```no_run
 //! use sekisho_datapath::{Capacity, Datapath, Interface, Pins, Settings};

@@ -1,7 +1,7 @@
 //! What the user wants: the configuration as plain values, and what follows from it for each port.
 //!
 //! [`Policy::default`] is a good configuration, so a host needs no file at all. [`Policy::parse`] reads one (TOML; see
-//! [`mod@self::read`] for how mistakes are told), [`Policy::port`] is the pure function from policy to the settings of one port.
+//! `read` for how mistakes are told), [`Policy::port`] is the pure function from policy to the settings of one port.
 
 mod limits;
 mod lists;
