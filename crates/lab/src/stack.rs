@@ -378,7 +378,7 @@ impl<'habits> Client<'habits> {
         tcp.extend(self.target.port().to_be_bytes());
         tcp.extend(sequence.to_be_bytes());
         tcp.extend(acknowledgement.to_be_bytes());
-        tcp.extend([(header / 4 << 4) as u8, flags]);
+        tcp.extend([((header / 4) << 4) as u8, flags]);
         tcp.extend(if flags & RST == 0 { self.habits.window } else { 0 }.to_be_bytes());
         tcp.extend([0; 4]);
         tcp.extend(options);

@@ -3,6 +3,8 @@
 //!
 //! Read [`Site`] first: a server's namespace with a neighbour, a configuration, and the program's commands in it. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
