@@ -23,7 +23,7 @@ use tempfile::TempDir;
 /// Small tables, which are made faster.
 const SMALL: &str = "[verified]\ncapacity4 = 1024\ncapacity6 = 1024\n";
 /// How long a connection that must fail is waited for. Its SYN is sent twice in this time.
-const IN_VAIN: Duration = Duration::from_secs(2);
+const IN_VAIN: Duration = Duration::from_millis(1500);
 
 fn ok(said: &Said) -> &str {
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sekisho_datapath::Verdict;
 use sekisho_engine::policy::{
-    CompletionChoice, ConfiguredLists, MethodChoice, Mode, Policy, Prefix, Service, duration_text,
+    BackendChoice, CompletionChoice, ConfiguredLists, MethodChoice, Mode, Policy, Prefix, Service, duration_text,
 };
 
 use crate::failure::Failure;
@@ -33,6 +33,21 @@ pub fn explain(policy: &Policy) -> String {
         Mode::Guard => "Packets are answered, dropped and admitted (mode guard).".into(),
         Mode::Observe => "Packets are judged and counted, but none is touched (mode observe).".into(),
     });
+    line(match policy.backend {
+        BackendChoice::Auto => {
+            "Programs on XDP do the work; where the kernel cannot run them, an nftables table.".into()
+        }
+        BackendChoice::Xdp => "Programs on XDP do the work.".into(),
+        BackendChoice::Nftables => {
+            "An nftables table does the work; it takes no part in cookies and challenges.".into()
+        }
+    });
+    if policy.synproxy {
+        line(
+            "Where it is the table, synproxy stands before services on which the client is known to speak first."
+                .into(),
+        );
+    }
     line(match policy.interfaces.as_slice() {
         [] => "The interface of the default route is protected.".into(),
         names => format!("Protected interfaces: {}.", names.join(", ")),

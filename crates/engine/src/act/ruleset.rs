@@ -9,7 +9,6 @@
 //! The rule of the hot path holds here too: nothing is written for each unproven source unless a limit for each source is wished for.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use nftables::batch::Batch;
 use nftables::expr::{
@@ -23,40 +22,18 @@ use nftables::stmt::{
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook, SynProxyFlag};
 use serde_json::Value;
 
+use crate::policy::Prefix;
+
 /// The table's name in the family inet.
 pub const NAME: &str = "sekisho";
 /// Before connection tracking (NF_IP_PRI_RAW, linux/netfilter_ipv4.h).
 const RAW: i32 = -300;
 /// Shortly before the filter rules of others (NF_IP_PRI_FILTER).
 const BEFORE_FILTER: i32 = -10;
-/// SYNs a second from all admin addresses of a family together, since these can be spoofed too; and how many at once.
-const ADMIN_RATE: Rate = Rate { per_second: 1000, burst: 2000 };
 /// How many sources a limit for each source remembers. When that is full, sources that are not in it are not limited.
 pub const SOURCES_MAX: u32 = 65_536;
 /// How long one is remembered, in seconds.
 const SOURCE_SECONDS: u32 = 60;
-
-/// An address and how many of its bits count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Prefix {
-    /// The address.
-    pub address: IpAddr,
-    /// Its bits.
-    pub length: u8,
-}
-
-impl Prefix {
-    fn contains(&self, other: &Self) -> bool {
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
-            IpAddr::V6(address) => u128::from(address),
-        };
-        let differ = bits(self.address) ^ bits(other.address);
-        self.address.is_ipv4() == other.address.is_ipv4()
-            && self.length <= other.length
-            && differ.leading_zeros() >= self.length.into()
-    }
-}
 
 /// A token bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +51,10 @@ pub struct Limits {
     pub source: Option<Rate>,
     /// Of one network: /24, and /56.
     pub network: Option<Rate>,
-    /// Of some ports each.
-    pub service: Vec<(u16, Rate)>,
+    /// Of each service that has none of its own.
+    pub service: Option<Rate>,
+    /// Of the services on these ports, each; `None`: these have no limit.
+    pub services: Vec<(Vec<(u16, u16)>, Option<Rate>)>,
     /// Of all together, as iptables' `limit`.
     pub global: Option<Rate>,
 }
@@ -102,6 +81,8 @@ pub struct Wish {
     pub unprotected: Vec<(u16, u16)>,
     /// Admins.
     pub allow: Vec<Prefix>,
+    /// What one of them may send, since an address can be spoofed.
+    pub admin_rate: Option<Rate>,
     /// Blocked sources.
     pub block: Vec<Prefix>,
     /// Limits.
@@ -116,7 +97,7 @@ pub struct Wish {
 /// When it cannot be written as JSON.
 pub fn json(wish: &Wish) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(ruleset(wish))?;
-    complete(&mut value, &wish.limits);
+    complete(&mut value);
     serde_json::to_string(&value)
 }
 
@@ -158,17 +139,16 @@ fn early(wish: &Wish) -> Vec<Rule<'static>> {
         vec![differs(destination_kind(), text("local")), Statement::Return(None)],
         "what is not for this host passes: routing, containers",
     ));
-    for (family, name) in [("ip", "allowed4"), ("ip6", "allowed6")] {
+    for (family, name, rates) in [("ip", "allowed4", "admins4"), ("ip6", "allowed6", "admins6")] {
         if !of(&wish.allow, family).is_empty() {
             let admin = || equals(payload(family, "saddr"), text(&format!("@{name}")));
             rules.push(rule(
                 vec![admin(), not_syn(), Statement::Return(None)],
                 "admins: what opens no connection passes",
             ));
-            rules.push(rule(
-                vec![admin(), limit(ADMIN_RATE, false), Statement::Return(None)],
-                "admins: SYNs pass, up to a rate, since an address can be spoofed",
-            ));
+            let within = wish.admin_rate.map(|rate| entered(rates, payload(family, "saddr"), rate, Bound::Within));
+            let statements = [admin()].into_iter().chain(within).chain([Statement::Return(None)]);
+            rules.push(rule(statements.collect(), "admins: SYNs pass, up to a rate, since an address can be spoofed"));
         }
     }
     for (flags, comment) in
@@ -203,18 +183,36 @@ fn syn(wish: &Wish) -> Vec<Rule<'static>> {
         ));
     }
     for SourceLimit { family, set, mask, rate, comment } in source_limits(&wish.limits) {
-        let _ = rate;
-        rules.push(rule(stop(wish, vec![of_family(family), source(family, set, mask)]), comment));
+        let over = entered(set, source(family, mask), rate, Bound::Over);
+        rules.push(rule(stop(wish, vec![of_family(family), over]), comment));
     }
-    for (port, rate) in &wish.limits.service {
-        let service = equals(payload("tcp", "dport"), Expression::Number(u32::from(*port)));
-        rules.push(rule(stop(wish, vec![service, limit(*rate, true)]), "over the limit of the service"));
-    }
+    rules.extend(services(wish));
     if let Some(rate) = wish.limits.global {
-        rules.push(rule(stop(wish, vec![limit(rate, true)]), "over the limit of all together"));
+        rules.push(rule(stop(wish, vec![over(rate)]), "over the limit of all together"));
     }
     if let Some(proxy) = wish.proxy.as_ref().filter(|_| !wish.observe) {
         rules.push(rule(vec![to_ports(proxy), Statement::Notrack], "synproxy: SYNs stay out of connection tracking"));
+    }
+    rules
+}
+
+/// Each service has a bucket of its own, by its port.
+fn services(wish: &Wish) -> Vec<Rule<'static>> {
+    let limits = &wish.limits;
+    let over = |rate| entered("services", payload("tcp", "dport"), rate, Bound::Over);
+    let ranges = |list: &[(u16, u16)]| set(list.iter().map(|(first, last)| ports(*first, *last)));
+    let mut rules = Vec::new();
+    for (list, rate) in &limits.services {
+        if let Some(rate) = rate {
+            let these = equals(payload("tcp", "dport"), ranges(list));
+            rules.push(rule("syn", stop(wish, vec![these, over(*rate)]), "over the limit of the service"));
+        }
+    }
+    if let Some(rate) = limits.service {
+        let own: Vec<(u16, u16)> = limits.services.iter().flat_map(|(list, _)| list.clone()).collect();
+        let others = (!own.is_empty()).then(|| differs(payload("tcp", "dport"), ranges(&own)));
+        let statements = others.into_iter().chain([over(rate)]).collect();
+        rules.push(rule("syn", stop(wish, statements), "over the limit of the service"));
     }
     rules
 }
@@ -269,8 +267,7 @@ fn source_limits(limits: &Limits) -> Vec<SourceLimit> {
 }
 
 /// What the types have no place for, or write otherwise than nft reads it.
-fn complete(ruleset: &mut Value, limits: &Limits) {
-    let limits = source_limits(limits);
+fn complete(ruleset: &mut Value) {
     let commands = ruleset.get_mut("nftables").and_then(Value::as_array_mut).into_iter().flatten();
     for statement in commands.filter_map(|command| command.pointer_mut("/add/rule/expr")?.as_array_mut()).flatten() {
         // `notrack` is written as a word, where nft wants an object.
@@ -279,19 +276,37 @@ fn complete(ruleset: &mut Value, limits: &Limits) {
             *statement = Value::Object([(word, Value::Null)].into_iter().collect());
         }
         if let Some(entry) = statement.get_mut("set").and_then(Value::as_object_mut) {
-            add_rate(entry, &limits);
+            add_rate(entry);
         }
     }
 }
 
-/// The rate of a limit for sources goes into the statement that enters the source: `update @set { ip saddr limit rate over ... }`.
-fn add_rate(entry: &mut serde_json::Map<String, Value>, limits: &[SourceLimit]) {
-    let name = entry.get("set").and_then(Value::as_str).unwrap_or_default().trim_start_matches('@').to_owned();
-    if let Some(limit) = limits.iter().find(|limit| limit.set == name) {
-        let Rate { per_second, burst } = limit.rate;
-        let over = serde_json::json!([{"limit": {"rate": per_second, "per": "second", "burst": burst, "inv": true}}]);
-        entry.insert("stmt".to_owned(), over);
+/// The rate that [`entered`] left in the set's name becomes a statement of its own: `update @set { ip saddr limit rate over ... }`.
+fn add_rate(entry: &mut serde_json::Map<String, Value>) {
+    let name = entry.get("set").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let words: Vec<&str> = name.split(' ').collect();
+    if let [set, per_second, burst, bound] = words[..] {
+        let number = |word: &str| word.parse::<u32>().unwrap_or_default();
+        let (rate, burst) = (number(per_second), number(burst));
+        let limit = serde_json::json!({"rate": rate, "per": "second", "burst": burst, "inv": bound == "over"});
+        entry.insert("stmt".to_owned(), serde_json::json!([{"limit": limit}]));
+        entry.insert("set".to_owned(), set.into());
     }
+}
+
+/// Whether a rule is about what is within a rate, or what is over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Within,
+    Over,
+}
+
+/// Enters `key` into a set, where it has a bucket of its own. The types have no place for the rate: it waits in the set's name for
+/// [`complete`].
+fn entered(set: &str, key: Expression<'static>, rate: Rate, bound: Bound) -> Statement<'static> {
+    let bound = if bound == Bound::Over { "over" } else { "within" };
+    let set = format!("@{set} {} {} {bound}", rate.per_second, rate.burst);
+    Statement::Set(SetStatement { op: SetOp::Update, elem: key, set: set.into() })
 }
 
 fn sets(batch: &mut Batch<'static>, wish: &Wish) {
@@ -310,13 +325,22 @@ fn sets(batch: &mut Batch<'static>, wish: &Wish) {
             }
         }
     }
-    for limit in source_limits(&wish.limits) {
-        let kind = if limit.family == "ip" { SetType::Ipv4Addr } else { SetType::Ipv6Addr };
+    let kind = |family: &str| if family == "ip" { SetType::Ipv4Addr } else { SetType::Ipv6Addr };
+    let mut buckets: Vec<_> = source_limits(&wish.limits).iter().map(|limit| (limit.set, kind(limit.family))).collect();
+    for (family, name) in [("ip", "admins4"), ("ip6", "admins6")] {
+        if wish.admin_rate.is_some() && !of(&wish.allow, family).is_empty() {
+            buckets.push((name, kind(family)));
+        }
+    }
+    if !services(wish).is_empty() {
+        buckets.push(("services", SetType::InetService));
+    }
+    for (name, kind) in buckets {
         batch.add(address_set(Set {
             flags: Some([SetFlag::Timeout].into()),
             size: Some(SOURCES_MAX),
             timeout: Some(SOURCE_SECONDS),
-            ..empty_set(limit.set, kind)
+            ..empty_set(name, kind)
         }));
     }
 }
@@ -333,12 +357,12 @@ fn address_set(set: Set<'static>) -> NfListObject<'static> {
 /// The prefixes of a family, without those that another contains: a set of intervals takes no overlaps.
 fn of(list: &[Prefix], family: &str) -> Vec<Prefix> {
     let mut prefixes: Vec<Prefix> =
-        list.iter().copied().filter(|prefix| prefix.address.is_ipv4() == (family == "ip")).collect();
+        list.iter().copied().filter(|prefix| prefix.address().is_ipv4() == (family == "ip")).collect();
     // Sorted, whoever contains another comes before it, and the last that was kept is the only one that can.
     prefixes.sort_unstable();
     let mut kept: Vec<Prefix> = Vec::new();
     for prefix in prefixes {
-        if kept.last().is_none_or(|last| !last.contains(&prefix)) {
+        if kept.last().is_none_or(|last| !last.covers(&prefix)) {
             kept.push(prefix);
         }
     }
@@ -436,23 +460,22 @@ fn of_family(family: &str) -> Statement<'static> {
     equals(meta(MetaKey::Nfproto), text(if family == "ip" { "ipv4" } else { "ipv6" }))
 }
 
-fn source(family: &'static str, name: &str, mask: Option<&str>) -> Statement<'static> {
+fn source(family: &'static str, mask: Option<&str>) -> Expression<'static> {
     let address = payload(family, "saddr");
-    let elem = match mask {
+    match mask {
         Some(mask) => Expression::BinaryOperation(Box::new(BinaryOperation::AND(address, text(mask)))),
         None => address,
-    };
-    Statement::Set(SetStatement { op: SetOp::Update, elem, set: format!("@{name}").into() })
+    }
 }
 
-fn limit(rate: Rate, over: bool) -> Statement<'static> {
+fn over(rate: Rate) -> Statement<'static> {
     Statement::Limit(Limit {
         rate: rate.per_second,
         rate_unit: None,
         per: Some("second".into()),
         burst: Some(rate.burst),
         burst_unit: None,
-        inv: over.then_some(true),
+        inv: Some(true),
     })
 }
 
@@ -469,12 +492,12 @@ fn to_ports(proxy: &Proxy) -> Statement<'static> {
 }
 
 fn prefix(prefix: Prefix) -> Expression<'static> {
-    let address = text(&prefix.address.to_string());
-    let whole = if prefix.address.is_ipv4() { 32 } else { 128 };
-    if prefix.length == whole {
+    let address = text(&prefix.address().to_string());
+    let whole = if prefix.address().is_ipv4() { 32 } else { 128 };
+    if prefix.length() == whole {
         return address;
     }
-    Expression::Named(NamedExpression::Prefix(NftPrefix { addr: Box::new(address), len: prefix.length.into() }))
+    Expression::Named(NamedExpression::Prefix(NftPrefix { addr: Box::new(address), len: prefix.length().into() }))
 }
 
 #[cfg(test)]

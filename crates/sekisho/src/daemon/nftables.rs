@@ -2,14 +2,15 @@
 //! the configuration, the interfaces and the services.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use sekisho_datapath::Pins;
-use sekisho_engine::act::ruleset::{self, Proxy, Wish};
+use sekisho_engine::act::ruleset::{self, Limits, Proxy, Rate, Wish};
 use sekisho_engine::act::{Host, LiveHost, Mends, Step};
 use sekisho_engine::judge::{CONNTRACK_LOOSE, SYNCOOKIES};
 use sekisho_engine::observe::{firewall, listeners, sysctl};
-use sekisho_engine::policy::{Mode, Policy};
+use sekisho_engine::policy::{Mode, Over, Policy, Prefix};
 use sekisho_engine::speaks::{Speaker, SpeakerSource};
 use tracing::{error, info, warn};
 
@@ -19,7 +20,9 @@ use super::signals::{Signal, Signals};
 use super::{Config, SLOW, TICK};
 use crate::cli::RunArgs;
 use crate::failure::Failure;
+use crate::lists::{Record, Which};
 use crate::lock::Lock;
+use crate::reload::Outcome;
 use crate::state::{State, mends_file};
 
 /// The MSS that synproxy announces: an Ethernet frame less the headers of IPv4.
@@ -100,7 +103,7 @@ impl Daemon {
             self.config = config;
             self.apply()
         });
-        match reloaded {
+        match &reloaded {
             Ok(()) => {
                 self.tell();
                 info!("the configuration was read again and is in force");
@@ -110,13 +113,18 @@ impl Daemon {
                 error!("the configuration before stays in force: {failure}");
             }
         }
+        let outcome = Outcome { failure: reloaded.err().map(|failure| failure.to_string()) };
+        if let Err(error) = outcome.write(&self.pins) {
+            warn!("`sekisho reload` will wait in vain: {error}");
+        }
         notify("READY=1");
     }
 
     /// Puts the table in place where it is not there, or what is wished for has changed since. One transaction: a packet meets the old
     /// rules or the new.
     fn apply(&mut self) -> Result<(), Failure> {
-        let wish = wish(&self.config.policy);
+        let record = super::kept_peers(&self.config.policy, &self.pins)?;
+        let wish = wish(&self.config, &record);
         if self.wish.as_ref() == Some(&wish) && LiveHost.table().is_some() {
             return Ok(());
         }
@@ -153,6 +161,11 @@ impl Daemon {
         if self.config.policy.mode == Mode::Observe {
             info!("observing: packets are counted, none is dropped");
         }
+        let limits = &self.config.policy.limits;
+        let wished = [limits.source, limits.prefix, limits.service, limits.global].iter().any(|limit| *limit > 0);
+        if wished && limits.over == Over::Prove {
+            warn!("limits are left out: a table cannot ask for proof; with over = \"drop\" it drops what is over them");
+        }
         if self.config.policy.synproxy && !firewall::nat().is_empty() {
             warn!("synproxy is left out: addresses are translated here, and it would keep connections from that");
         }
@@ -173,15 +186,42 @@ impl Daemon {
     }
 }
 
-/// What the policy means for the table, with the services and interfaces that there are now.
-fn wish(policy: &Policy) -> Wish {
+/// What the policy means for the table, with the services and interfaces that there are now and the lists as they are.
+fn wish(config: &Config, record: &Record) -> Wish {
+    let policy = &config.policy;
     let unprotected = policy.services.iter().filter(|service| !service.protect).flat_map(|service| &service.ports);
+    let listed = |configured: &[Prefix], which| configured.iter().copied().chain(record.of(which)).collect();
     Wish {
         observe: policy.mode == Mode::Observe,
         interfaces: wanted(&policy.interfaces),
-        unprotected: unprotected.map(|range| (*range.start(), *range.end())).collect(),
+        unprotected: unprotected.map(range).collect(),
+        allow: listed(&config.lists.allow, Which::Allow),
+        admin_rate: Some(Rate { per_second: policy.admin.rate, burst: policy.admin.burst }),
+        block: listed(&config.lists.block, Which::Block),
+        limits: limits(policy),
         proxy: proxy(policy),
-        ..Wish::default()
+    }
+}
+
+fn range(range: &RangeInclusive<u16>) -> (u16, u16) {
+    (*range.start(), *range.end())
+}
+
+/// A table cannot ask for proof, so a limit over which that is wished for is none here: dropping would turn regular clients away.
+fn limits(policy: &Policy) -> Limits {
+    let limits = &policy.limits;
+    if limits.over == Over::Prove {
+        return Limits::default();
+    }
+    let rate = |limit: u32| (limit > 0).then_some(Rate { per_second: limit, burst: limit.saturating_mul(2) });
+    let own = policy.services.iter().filter(|service| service.protect);
+    let own = own.filter_map(|service| Some((service.ports.iter().map(range).collect(), rate(service.limit?))));
+    Limits {
+        source: rate(limits.source),
+        network: rate(limits.prefix),
+        service: rate(limits.service),
+        services: own.collect(),
+        global: rate(limits.global),
     }
 }
 

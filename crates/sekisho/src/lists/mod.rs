@@ -19,6 +19,7 @@ use sekisho_engine::policy::{ConfiguredLists, Prefix};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::state::State;
 
 pub use command::{add, del, list};
 
@@ -162,6 +163,11 @@ impl Record {
         self.notes.push(note);
     }
 
+    /// The prefixes of a list that the configuration does not name.
+    pub fn of(&self, list: Which) -> impl Iterator<Item = Prefix> {
+        self.notes.iter().filter(move |note| note.list == list).map(|note| note.prefix)
+    }
+
     fn remove(&mut self, list: Which, prefix: Prefix) -> bool {
         let before = self.notes.len();
         self.notes.retain(|note| note.list != list || note.prefix != prefix);
@@ -280,6 +286,12 @@ impl ListsLock {
 /// What is in force, for commands.
 fn in_force(pins: &Pins) -> Result<Datapath, Failure> {
     Datapath::open(pins)?.ok_or_else(|| {
+        if State::read(pins).is_some_and(|state| state.nftables.is_some()) {
+            return Failure::new(
+                "an nftables table does the work here, and takes its lists from the configuration alone",
+            )
+            .hint("[admin] and [block] in the configuration, then `sekisho reload`");
+        }
         Failure::new("nothing is protected in this network namespace, so there are no lists")
             .hint("`sekisho run` protects this host; lasting lists are in its configuration, [admin] and [block]")
     })

@@ -4,7 +4,7 @@ mod flood;
 mod text;
 
 use sekisho_datapath::{Attached, Completion, Datapath, Pins, Verdict, abi, kernel, time};
-use sekisho_engine::act::{Mends, nft};
+use sekisho_engine::act::{Mends, Step, nft};
 use sekisho_engine::judge;
 use sekisho_engine::observe::{links, listeners};
 use sekisho_engine::policy::{Mode, Policy};
@@ -52,7 +52,9 @@ fn collect() -> Result<StatusReport, Failure> {
     let wanted = state.as_ref().map(|state| state.interfaces.clone()).unwrap_or_default();
     let mends = Mends::load(&mends_file(&pins))?;
     let missing = kernel::supports().ok().and_then(|support| support.own_cookie_missing);
-    let facts = host::facts(&policy, &wanted, &attached, mends.steps(), missing);
+    // The table has its own place in the report.
+    let changed: Vec<Step> = mends.steps().iter().filter(|step| !matches!(step, Step::Table { .. })).cloned().collect();
+    let facts = host::facts(&policy, &wanted, &attached, &changed, missing);
     Ok(StatusReport {
         version: VERSION,
         protected,

@@ -4,8 +4,7 @@ use super::*;
 use crate::act::nft;
 
 fn prefix(text: &str) -> Prefix {
-    let (address, length) = text.split_once('/').unwrap();
-    Prefix { address: address.parse().unwrap(), length: length.parse().unwrap() }
+    text.parse().unwrap()
 }
 
 fn full() -> Wish {
@@ -16,10 +15,12 @@ fn full() -> Wish {
         unprotected: vec![(9000, 9010), (7, 7)],
         allow: ["203.0.113.7/32", "2001:db8:1::/48"].map(prefix).into(),
         block: ["198.18.0.0/15", "198.18.7.0/24", "198.19.255.255/32", "2001:db8:bad::/48"].map(prefix).into(),
+        admin_rate: rate(100),
         limits: Limits {
             source: rate(20),
             network: rate(200),
-            service: vec![(25, Rate { per_second: 50, burst: 100 })],
+            service: rate(500),
+            services: vec![(vec![(25, 25), (587, 587)], rate(50)), (vec![(22, 22)], None)],
             global: rate(10_000),
         },
         proxy: Some(Proxy { ports: [80, 443].into(), mss: 1460, window_scale: 7 }),
@@ -87,7 +88,10 @@ fn each_source_limit_carries_its_rate() {
         .filter_map(|statement| statement.get("set").cloned())
         .collect();
     let rates: Vec<_> = limited.iter().map(|set| set["stmt"][0]["limit"]["rate"].as_u64().unwrap()).collect();
-    assert_eq!(rates, [20, 20, 200, 200]);
+    assert_eq!(rates, [100, 100, 20, 20, 200, 200, 50, 500]);
+    let over = |set: &Value| set["stmt"][0]["limit"]["inv"] == true;
+    assert_eq!(limited.iter().filter(|set| over(set)).count(), 6, "admins pass within their rate");
+    assert!(limited.iter().all(|set| !set["set"].as_str().unwrap().contains(' ')));
 }
 
 #[test]

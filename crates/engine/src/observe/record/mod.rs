@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub mod clock;
 pub mod dir;
 pub mod event;
+pub mod invariants;
 pub mod journal;
 pub mod kernel;
 pub mod limits;

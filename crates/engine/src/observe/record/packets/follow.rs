@@ -1,10 +1,11 @@
 //! Follows handshakes through a capture, in a table of fixed size.
 //!
-//! The table has sets of [`WAYS`] flows. A new flow in a full set takes the place of the oldest, finished ones first; a half-open one that has to go
-//! is counted as what it was.
+//! The table has sets of [`WAYS`] flows, whose keys fill one line of the CPU's cache. A new flow in a full set takes the place of one of
+//! two, a finished one first, else the older; a half-open one that has to go is counted as what it was.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::net::IpAddr;
 
 use super::super::limits::TOP_MAX;
 use super::super::tally::{BySource, Frequent, Mix, hash};
@@ -32,7 +33,6 @@ enum State {
 
 #[derive(Debug, Clone, Copy)]
 struct Flow {
-    key: u64,
     fingerprint: u64,
     /// When the last of the handshake was seen, in microseconds.
     at_us: i64,
@@ -46,7 +46,7 @@ struct Flow {
 }
 
 const EMPTY: Flow =
-    Flow { key: 0, fingerprint: 0, at_us: 0, first: [0; 2], end: [0; 2], state: State::Empty, client_is_low: false };
+    Flow { fingerprint: 0, at_us: 0, first: [0; 2], end: [0; 2], state: State::Empty, client_is_low: false };
 
 #[derive(Debug, Clone, Copy)]
 struct Written {
@@ -62,6 +62,8 @@ struct Written {
 #[derive(Debug)]
 pub struct Follower {
     found: Packets,
+    /// The key of each flow; 0: there is none.
+    keys: Vec<u64>,
     flows: Vec<Flow>,
     /// What of a key does not choose its set.
     shift: u32,
@@ -93,6 +95,7 @@ impl Follower {
         let log2 = log2.clamp(WAYS.ilog2() + 1, 30);
         Self {
             found: Packets { step_ms: 1000, ..Packets::default() },
+            keys: vec![0; 1 << log2],
             flows: vec![EMPTY; 1 << log2],
             shift: 64 - log2 + WAYS.ilog2(),
             syn_sources: BySource::default(),
@@ -125,10 +128,10 @@ impl Follower {
 
     fn segment(&mut self, segment: &Segment, at_us: i64, step: usize) {
         self.found.tcp += 1;
-        let from = (segment.source, segment.source_port);
-        let to = (segment.destination, segment.destination_port);
+        let from = end(segment.source, segment.source_port);
+        let to = end(segment.destination, segment.destination_port);
         let from_low = from < to;
-        let key = hash(&if from_low { (from, to) } else { (to, from) }) | 1;
+        let key = hash(&(from.min(to) ^ from.max(to).rotate_left(32))) | 1;
         let slot = self.find(key);
         match segment.flags & (SYN | ACK | RST) {
             SYN => self.syn(segment, key, slot, from_low, at_us, step),
@@ -159,7 +162,6 @@ impl Follower {
         let place = slot.unwrap_or_else(|| self.place(key));
         self.close(place);
         self.flows[place] = Flow {
-            key,
             fingerprint,
             at_us,
             first: [segment.sequence, 0],
@@ -232,19 +234,22 @@ impl Follower {
     }
 
     fn find(&self, key: u64) -> Option<usize> {
-        self.set(key).find(|slot| self.flows[*slot].key == key)
+        self.set(key).find(|slot| self.keys[*slot] == key)
     }
 
-    /// A slot for a new flow: an empty one, else the oldest, finished ones first.
+    /// A slot for a new flow.
     fn place(&mut self, key: u64) -> usize {
-        let rank = |flow: &Flow| match flow.state {
-            State::Empty => (0, 0),
-            State::Over | State::Established => (1, flow.at_us),
-            State::Asked | State::Answered => (2, flow.at_us),
-        };
         let set = self.set(key);
-        let slot = set.clone().min_by_key(|slot| rank(&self.flows[*slot])).unwrap_or(set.start);
-        self.found.flows_forgotten += u64::from(rank(&self.flows[slot]).0 == 2);
+        let empty = set.clone().find(|slot| self.keys[*slot] == 0);
+        let slot = empty.unwrap_or_else(|| {
+            let way = (key >> 1) as usize % WAYS;
+            let two = [set.start + way, set.start + (way + WAYS / 2) % WAYS];
+            let begun = |slot: &usize| matches!(self.flows[*slot].state, State::Asked | State::Answered);
+            let slot = two.into_iter().min_by_key(|slot| (begun(slot), self.flows[*slot].at_us)).unwrap_or(two[0]);
+            self.found.flows_forgotten += u64::from(begun(&slot));
+            slot
+        });
+        self.keys[slot] = key;
         slot
     }
 
@@ -372,6 +377,17 @@ fn fingerprints(all: impl Iterator<Item = Written>) -> Vec<Fingerprint> {
     });
     all.truncate(TOP_MAX);
     all
+}
+
+/// One end of a flow as a number.
+fn end(address: IpAddr, port: u16) -> u64 {
+    match address {
+        IpAddr::V4(address) => hash(&(u64::from(u32::from(address)) << 16 | u64::from(port))),
+        IpAddr::V6(address) => {
+            let address = u128::from(address);
+            hash(&((address >> 64) as u64, address as u64, port))
+        }
+    }
 }
 
 /// A bucket: the power of two, and the three bits behind its first.
