@@ -216,13 +216,6 @@ static __always_inline __u64 lists_now_ns(void)
 	return world.now_ns;
 }
 
-__u32 pure_filter_bit(const __u32 *address, __u32 v6, __u64 secret)
-{
-	struct source s = {.address = {address[0], address[1], address[2], address[3]}, .v6 = v6};
-
-	return filter_bit(&s, secret);
-}
-
 __u32 pure_standing(const struct lists *head, const __u64 *filter, struct entry *entries, __u32 count, __u64 now_ns,
 		    const struct packet *p, __u32 rate, __u32 burst)
 {

@@ -43,7 +43,6 @@ mod raw {
         pub safe fn pure_seen_index(source: u64, secret: u64) -> u32;
         pub safe fn pure_seen_value(tick: u32) -> u8;
         pub safe fn pure_seen_within(cell: u8, tick: u32, ticks: u32) -> u32;
-        pub safe fn pure_filter_bit(address: &[u32; 4], v6: u32, secret: u64) -> u32;
         pub fn pure_standing(
             head: &Head,
             filter: *const u64,
@@ -256,12 +255,6 @@ pub fn seen_value(tick: u32) -> u8 {
 #[must_use]
 pub fn seen_within(cell: u8, tick: u32, ticks: u32) -> bool {
     raw::pure_seen_within(cell, tick, ticks) != 0
-}
-
-/// The filter's bit for an address, in network order.
-#[must_use]
-pub fn filter_bit(address: [u32; 4], v6: bool, secret: u64) -> u32 {
-    raw::pure_filter_bit(&address, v6.into(), secret)
 }
 
 /// How a packet's source stands: see [`Lists::standing`].

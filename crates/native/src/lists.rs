@@ -130,6 +130,16 @@ fn words(bytes: [u8; 16]) -> [u32; 4] {
     [0, 4, 8, 12].map(|n| u32::from_ne_bytes([bytes[n], bytes[n + 1], bytes[n + 2], bytes[n + 3]]))
 }
 
+/// The filter's bit for a prefix's first address: an IPv4 address's first 24 bits, or a hash of an IPv6 address's first 48.
+fn first_bit(key: &ListedKey, secret: u64) -> u32 {
+    let [a, b] = [key.address[0].to_ne_bytes(), key.address[1].to_ne_bytes()];
+    if key.v6 == 0 {
+        return u32::from_be_bytes([0, a[0], a[1], a[2]]);
+    }
+    let prefix = u64::from_le_bytes([a[0], a[1], a[2], a[3], b[0], b[1], 0, 0]);
+    (1 << 24) + (ffi::mix(prefix, secret) >> 8)
+}
+
 impl Lists {
     /// Empty ones.
     #[must_use]
@@ -163,7 +173,7 @@ impl Lists {
     }
 
     fn set_filter(&mut self, key: &ListedKey) {
-        let first = ffi::filter_bit(key.address, key.v6 != 0, self.head.secret);
+        let first = first_bit(key, self.head.secret);
         let count = match (key.v6, key.length) {
             (0, length) => 1_u32 << 24_u8.saturating_sub(length),
             (_, 48..) => 1,
