@@ -44,6 +44,9 @@ pub struct Rate {
     pub burst: u32,
 }
 
+/// Ranges of ports, first and last.
+pub type PortRanges = Vec<(u16, u16)>;
+
 /// Limits on SYNs. Each is for those who want it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -54,7 +57,7 @@ pub struct Limits {
     /// Of each service that has none of its own.
     pub service: Option<Rate>,
     /// Of the services on these ports, each; `None`: these have no limit.
-    pub services: Vec<(Vec<(u16, u16)>, Option<Rate>)>,
+    pub services: Vec<(PortRanges, Option<Rate>)>,
     /// Of all together, as iptables' `limit`.
     pub global: Option<Rate>,
 }
@@ -209,7 +212,7 @@ fn services(wish: &Wish) -> Vec<Rule<'static>> {
         }
     }
     if let Some(rate) = limits.service {
-        let own: Vec<(u16, u16)> = limits.services.iter().flat_map(|(list, _)| list.clone()).collect();
+        let own: PortRanges = limits.services.iter().flat_map(|(list, _)| list.clone()).collect();
         let others = (!own.is_empty()).then(|| differs(payload("tcp", "dport"), ranges(&own)));
         let statements = others.into_iter().chain([over(rate)]).collect();
         rules.push(rule("syn", stop(wish, statements), "over the limit of the service"));
