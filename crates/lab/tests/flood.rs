@@ -124,8 +124,8 @@ fn captured(host: &Host, shot: Shot) -> Vec<Vec<u8>> {
             while frames.len() < 200 {
                 let mut buffer = [0; 2048];
                 let size = recv(tap.as_raw_fd(), &mut buffer, nix::sys::socket::MsgFlags::empty()).unwrap();
-                // The flood's own sender, and not what the server answers.
-                if buffer[6..12] == [2, 0, 0, 0, 0, 0xff] {
+                // From the router, and not what the server answers.
+                if buffer[6..12] == [2, 0, 0, 0, 0, 1] {
                     frames.push(buffer[..size].to_vec());
                 }
             }
