@@ -1,7 +1,7 @@
 //! The policy as an nftables table of our own, for a host without XDP or BPF: pure, a [`Wish`] in, a ruleset out.
 //!
-//! Read the rules in the order of the functions, which is a packet's way: [`early`] (before connection tracking; not ours, admins, malformed,
-//! blocked), [`syn`] (limits on what opens a connection), [`late`] (synproxy, where it is wished). What none of them stops is the
+//! Read the rules in the order of the functions, which is a packet's way: `early` (before connection tracking; not ours, admins, malformed,
+//! blocked), `syn` (limits on what opens a connection), `late` (synproxy, where it is wished). What none of them stops is the
 //! kernel's, whose own SYN cookies answer when a listener's queue is full. They do that best: beside them synproxy brings connection
 //! tracking before every connection, also while all is calm, and a client whose last packet is lost hangs. So synproxy is a choice, and never for
 //! a service where the server speaks first, whose client would wait for ever.

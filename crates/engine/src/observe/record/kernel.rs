@@ -9,7 +9,7 @@ pub fn meaning(text: &str) -> Option<EventKind> {
 }
 
 /// `tcp_syn_flood_action`, net/ipv4/tcp_input.c: "TCP: request_sock_TCP: Possible SYN flooding on port 80. Sending cookies.", since
-/// 6.3 "on port 198.51.100.1:80" or "[2001:db8::1]:80"; before 5.x "possible" and "TCP: TCP:".
+/// 6.3 "on port 198.51.100.1:80" or `[2001:db8::1]:80`; before 5.x "possible" and "TCP: TCP:".
 fn syn_flooding(text: &str) -> Option<EventKind> {
     let (_, rest) = text.split_once("ossible SYN flooding on port ")?;
     let place = rest.split_whitespace().next()?.trim_end_matches(['.', ',']);

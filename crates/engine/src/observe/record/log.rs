@@ -1,6 +1,6 @@
 //! Logs in syslog's form: who said what, and what it means.
 //!
-//! [`Message`] is one message, wherever it was found: in a file ([`line`]), or in the journal ([`super::journal`]). [`Meaning::of`] says what
+//! [`Message`] is one message, wherever it was found: in a file (`line`), or in the journal ([`super::journal`]). [`Meaning::of`] says what
 //! it tells, by its sender: the kernel, systemd, Postfix, sshd, or a web server.
 
 use std::io::{self, BufRead};

@@ -1,6 +1,6 @@
 //! What a capture of packets shows (pcap and pcapng), in bounded memory.
 //!
-//! Three steps, each packet by itself: [`file`] gives bytes and their time, [`segment`] what of TCP is in them, and [`follow`] what that
+//! Three steps, each packet by itself: `file` gives bytes and their time, `segment` what of TCP is in them, and `follow` what that
 //! means for the handshake it belongs to.
 
 use std::collections::BTreeMap;
