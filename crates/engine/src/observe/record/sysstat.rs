@@ -2,7 +2,7 @@
 //!
 //! Its layout changes from version to version: names of fields, where `utc` or `tz` stands, which parts there are. So parts are looked
 //! up by their names wherever they are, with all the names that they have had, and what is not there is left out. The file is never
-//! held as a whole: [`pieces`] cuts it into its samples, and a file that was cut off gives those before the cut.
+//! held as a whole: `pieces` cuts it into its samples, and a file that was cut off gives those before the cut.
 
 use std::io::{self, BufRead};
 

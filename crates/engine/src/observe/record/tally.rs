@@ -85,7 +85,7 @@ pub fn hash(value: &impl Hash) -> u64 {
     mix.finish()
 }
 
-/// The most frequent of many, by Misra and Gries in each of [`SETS`] small sets: a count is too low by at most the number of others in its
+/// The most frequent of many, by Misra and Gries in each of `SETS` small sets: a count is too low by at most the number of others in its
 /// set, about a 256th of all. A flood of new keys touches one set for each and moves nothing else.
 #[derive(Debug, Clone)]
 pub struct Frequent<K> {

@@ -1,6 +1,6 @@
 //! Follows handshakes through a capture, in a table of fixed size.
 //!
-//! The table has sets of [`WAYS`] flows, whose keys fill one line of the CPU's cache. A new flow in a full set takes the place of one of
+//! The table has sets of `WAYS` flows, whose keys fill one line of the CPU's cache. A new flow in a full set takes the place of one of
 //! two, a finished one first, else the older; a half-open one that has to go is counted as what it was.
 
 use std::collections::HashMap;
