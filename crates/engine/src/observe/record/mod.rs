@@ -8,6 +8,9 @@
 //! - [`metric`]: the numbers of a sample, their units; [`event`]: what happened at one moment, and who was turned away;
 //! - [`state`]: what is at one moment: listeners, sockets by source and state, interfaces, firewall limits;
 //! - [`web`]: web servers' settings, workers and requests; [`packets`]: what a capture shows.
+//! - [`live`] and [`dir`] make records: from the running system, from a folder. Below them are the readers: [`log`] (and what the messages
+//!   of the [`kernel`], of [`units`], [`mail`] and [`ssh`] mean), [`journal`], [`web_log`], [`web_config`], [`sysstat`], [`packets`];
+//! - [`lines`], [`clock`] and [`tally`]: lines, times and counts in bounded memory; [`invariants`]: what fuzzing holds the readers to.
 //!
 //! Every reader works on streams, line by line or packet by packet, in bounded memory; the bounds stand in [`limits`].
 

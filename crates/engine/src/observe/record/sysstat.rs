@@ -192,12 +192,26 @@ impl Sysstat {
         };
         let interval = statistics.get("timestamp").and_then(|stamp| stamp.get("interval")).and_then(Value::as_f64);
         let values = values(statistics);
+        self.memory(statistics);
         self.samples.push(Sample {
             at,
             interval_ms: (interval.unwrap_or(0.0).max(0.0) * 1000.0) as u64,
             source: Source::Sysstat,
             values,
         });
+    }
+
+    /// Main memory is not told as such, but what is used is, and its share (to a hundredth of a percent).
+    fn memory(&mut self, statistics: &Map<String, Value>) {
+        let Some(memory) = part(statistics, &["memory"]) else { return };
+        let kibibytes = |name: &str| number(memory, &[name]);
+        let share = kibibytes("memused-percent").filter(|share| *share > 1.0);
+        if let (None, Some(used), Some(share)) = (self.host.memory_bytes, kibibytes("memused"), share) {
+            self.host.memory_bytes = Some((used * 100.0 / share * 1024.0) as u64);
+        }
+        if let (None, Some(free), Some(used)) = (self.host.swap_bytes, kibibytes("swpfree"), kibibytes("swpused")) {
+            self.host.swap_bytes = Some(((free + used) * 1024.0) as u64);
+        }
     }
 
     fn restart(&mut self, restart: &Map<String, Value>, zone: Zone) {
@@ -384,7 +398,7 @@ mod tests {
 						{"cpu": "1", "usr": 5.10, "sys": 8.16, "soft": 0.00, "idle": 0.00}
 					],
 					"swap-pages": {"pswpin": 812.00, "pswpout": 411.00},
-					"memory": {"memfree": 5107136, "avail": 1000, "memused-percent": 98.51, "commit-percent": 182.08, "swpused": 2000, "swpused-percent": 95.00},
+					"memory": {"memfree": 5107136, "avail": 1000, "memused": 985100, "memused-percent": 98.51, "commit-percent": 182.08, "swpfree": 48, "swpused": 2000, "swpused-percent": 95.00},
 					"queue": {"runq-sz": 9, "plist-sz": 183, "ldavg-1": 208.02, "ldavg-5": 8.03, "ldavg-15": 7.64, "blocked": 120},
 					"network": {
 						"net-dev": [
@@ -422,6 +436,7 @@ mod tests {
         assert_eq!((found.truncated, found.not_understood, found.zone_assumed), (false, 0, false));
         assert_eq!(found.host.name.as_deref(), Some("web1"));
         assert_eq!((found.host.kernel.as_deref(), found.host.cpus), (Some("6.1.0-28-amd64"), Some(2)));
+        assert_eq!((found.host.memory_bytes, found.host.swap_bytes), (Some(1_024_000_000), Some(2048 * 1024)));
         assert_eq!(found.samples.len(), 2);
         let sample = &found.samples[0];
         assert_eq!((sample.at, sample.interval_ms), (Time(1_795_997_401_000), 600_000));

@@ -18,6 +18,7 @@ const ZONES_MS: i64 = 14 * 3_600_000;
 /// Puts the record into its final form.
 pub fn finish(record: &mut Record, span: Option<Span>) {
     record.sort();
+    record.samples.dedup_by_key(|sample| (sample.at, sample.source));
     record.events = once(std::mem::take(&mut record.events));
     record.turned_away = once_by_minute(std::mem::take(&mut record.turned_away));
     record.host.booted = record.host.booted.or_else(|| last_boot(record, Time(i64::MAX)));

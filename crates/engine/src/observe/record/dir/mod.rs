@@ -188,6 +188,8 @@ fn sysstat_json(record: &mut Record, from: impl BufRead, path: &Path, zone: Zone
     host.name = host.name.take().or(found.host.name);
     host.kernel = host.kernel.take().or(found.host.kernel);
     host.cpus = host.cpus.or(found.host.cpus);
+    host.memory_bytes = host.memory_bytes.or(found.host.memory_bytes);
+    host.swap_bytes = host.swap_bytes.or(found.host.swap_bytes);
     Ok(())
 }
 
@@ -250,6 +252,8 @@ mod tests {
             [(0, 5), (10, 60), (50, 6)].into_iter().map(|(at, passive)| sar(at, passive)).collect();
         let head = "{\"sysstat\": {\"hosts\": [{\"nodename\": \"web1\", \"number-of-cpus\": 2, \"statistics\": [";
         write(folder, "sysstat/sa29.json", format!("{head}{}]}}]}}}}", samples.join(",")));
+        // The same day twice, as where a file and its JSON lie side by side.
+        write(folder, "sysstat/again.json", format!("{head}{}]}}]}}}}", samples[0]));
         let flood = "Nov 30 00:05:00 web1 kernel: [  9.5] TCP: request_sock_TCP: Possible SYN flooding on port 80. Sending cookies.\n";
         write(folder, "kern.log", flood);
         write(
@@ -282,7 +286,7 @@ mod tests {
         let record = Record::from_dir(folder.path(), &Options::default()).unwrap();
         assert_eq!(record.host.zone_seconds, Some(9 * 3600), "taken from the access log");
         assert_eq!((record.host.name.as_deref(), record.host.cpus), (Some("web1"), Some(2)));
-        assert_eq!(record.peak(Metric::PassiveOpens).unwrap().1, 60.0);
+        assert_eq!((record.samples.len(), record.peak(Metric::PassiveOpens).unwrap().1), (3, 60.0));
         // 00:05 in Japan is 15:05 UTC the day before.
         let at = Time(1_795_964_700_000);
         let floods: Vec<_> =
