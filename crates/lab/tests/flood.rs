@@ -124,8 +124,8 @@ fn captured(host: &Host, shot: Shot) -> Vec<Vec<u8>> {
             while frames.len() < 200 {
                 let mut buffer = [0; 2048];
                 let size = recv(tap.as_raw_fd(), &mut buffer, nix::sys::socket::MsgFlags::empty()).unwrap();
-                // From the router, and not what the server answers.
-                if buffer[6..12] == [2, 0, 0, 0, 0, 1] {
+                // From the router to the server: neither what the server answers, nor what the router's kernel tells all neighbours.
+                if buffer[..12] == [2, 0, 0, 0, 0, 0x10, 2, 0, 0, 0, 0, 1] {
                     frames.push(buffer[..size].to_vec());
                 }
             }
