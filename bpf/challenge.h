@@ -1,10 +1,11 @@
 /* Pure. The challenge: an acknowledgement number that only a live host at that address sends back.
  *
  * An ACK, with SYN or without, for something that the client never sent makes it answer <SEQ=SEG.ACK><CTL=RST> (RFC
- * 9293, 3.10.7.3), and try again. Ours is without SYN (docs/adr/0006-challenge-by-ack.md). So the number is a keyed hash of the flow and the time; the RST brings it back, and
- * nothing was stored. 32 bits, two times accepted: 31 bits of proof.
+ * 9293, 3.10.7.3), and try again. Ours is without SYN (docs/adr/0006-challenge-by-ack.md). The number is a keyed hash of
+ * the flow and the time; the RST brings it back. 32 bits, two times accepted: 31 bits of proof.
  *
- * The same hash without the time names the flow's door in a filter of fixed size, which also keeps whether a source was asked. The key is one of its own.
+ * The same hash without the time names the flow's door in a filter of fixed size, which also keeps whether a source was
+ * asked. The key is one of its own.
  */
 #pragma once
 
@@ -45,8 +46,8 @@ static __always_inline bool challenge_check(const struct key *key, __u64 flow, _
  * door: 32 bits that name the flow, 32 bits of the tick it was opened in, so that an old one never looks new again. Two of them; a new
  * one takes the older's place, and an empty one is the oldest there is.
  *
- * asked: one word for the time now and one for the time before, each 16 bits of its time and 48 bits for what was asked. A word of another
- * time is empty, so the filter forgets by itself. */
+ * asked: one word for the time now and one for the time before, each 16 bits of its time and 48 bits for what was
+ * asked. A word of another time is empty, so the filter forgets by itself. */
 struct flow {
 	__u64 asked[2];
 	__u64 door[2];

@@ -1,8 +1,8 @@
 /* gate: the checkpoint itself, in XDP, before the kernel spends anything on a packet. Read main, `gate`, at the end
  * first; the journey of a SYN is `syn`, that of everything else `segment`; before both come the lists.
  *
- * Nothing is written per source here. What is written: counters, one cell of a fixed-size filter, and the time until
- * which a port is armed.
+ * No entry is made for a source here. What is written: counters, cells of filters and sketches of fixed size, the rates of
+ * sources that have an entry already, and the time until which a port is armed.
  */
 #include "kernel.h"
 #include "config.h"

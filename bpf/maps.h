@@ -1,12 +1,13 @@
 /* The tables. All three programs share them through pins of these names; sizes and what they mean are in abi.h.
  *
- * State is shared by all generations of the programs and stays: `verdicts`, `ports`, `control`, `flows`, `answers`, `seen`,
- * `verified4`, `verified6`, `speakers`, `rates_source`,
- * `rates_network`, `limiter`, `held`, `local_addresses`, `spread`. Policy belongs to one generation, and a change of policy makes new ones: `services`, `service_limits`,
+ * State is shared by all generations of the programs and stays: `verdicts`, `ports`, `control`, `flows`, `answers`,
+ * `seen`, `verified4`, `verified6`, `speakers`, `rates_source`, `rates_network`, `limiter`, `held`, `local_addresses`,
+ * `spread`. Policy belongs to one generation, and a change of policy makes new ones: `services`, `service_limits`,
  * `lists`, `filter`, `listed`.
  *
- * Every one has a bound. The arrays cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been away longest is
- * forgotten, and proves itself again. `listed`, `held` and `local_addresses` are written by user space alone, which is told when it is full.
+ * Every one has a bound. The arrays cannot fill. `verified4` and `verified6` are LRU: when they are full, who has been
+ * away longest is forgotten, and proves itself again. `listed`, `held` and `local_addresses` are written by user space
+ * alone, which is told when one is full.
  */
 #pragma once
 
