@@ -27,6 +27,7 @@ pub mod keys;
 pub mod limits;
 pub mod lists;
 pub mod maps;
+pub mod memory;
 pub mod netns;
 pub mod pins;
 pub mod settings;

@@ -152,6 +152,10 @@ impl Maps {
         Ok(Self { handles, ports, services, control, speakers, lists, filter, limiter, service_limits })
     }
 
+    pub(crate) fn handles(&self) -> impl Iterator<Item = (&String, &MapHandle)> {
+        self.handles.iter()
+    }
+
     pub(crate) fn handle(&self, name: &str) -> Option<&MapHandle> {
         self.handles.get(name)
     }

@@ -1,9 +1,12 @@
 //! `make bench`: what each kind of packet costs in gate, in nanoseconds, beside the floor of the harness in the same run.
 //!
 //! Read in this order: `rows` is the list of what is measured, `place` the network namespace in which gate finds its listeners and
-//! connections, `measure` how one row is measured and checked, `table` how all of them are shown. docs/operations/benchmarks.md
+//! connections, `measure` how one row is measured and checked, `lists` and `limits` what is configured for them, `table` how all of it is
+//! shown. docs/operations/benchmarks.md
 //! explains the figures.
 
+mod limits;
+mod lists;
 mod measure;
 mod place;
 mod rows;
@@ -19,8 +22,9 @@ use sekisho_datapath::bench::Bench;
 use sekisho_datapath::{Capacity, Settings, VerifiedSource, time};
 use sekisho_lab::Netns;
 
-use measure::{Measured, measure};
+use measure::measure;
 use place::Place;
+use table::Figures;
 
 /// Anything that ends the benchmark.
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -61,13 +65,13 @@ fn arguments() -> Result<Option<PathBuf>> {
 fn run(json: Option<&std::path::Path>) -> Result<()> {
     let namespace = Netns::new("bench")?;
     place::addresses(&namespace)?;
-    let measured = namespace.run(measure_all)??;
-    table::print(&measured);
-    json.map_or(Ok(()), |file| table::write_json(file, &measured))
+    let figures = namespace.run(measure_all)??;
+    table::print(&figures);
+    json.map_or(Ok(()), |file| table::write_json(file, &figures))
 }
 
 /// Everything, in the namespace that this thread is in.
-fn measure_all() -> Result<Vec<Measured>> {
+fn measure_all() -> Result<Figures> {
     let place = Place::new()?;
     let mut all = Vec::new();
     let bounded = Bench::load(&Settings { answer_bound: 0, ..settings() }, Capacity { verified4: 64, verified6: 64 })?;
@@ -89,18 +93,29 @@ fn measure_all() -> Result<Vec<Measured>> {
         there = count;
         all.extend(measure(&bench, &place, &rows::with_verified(count))?);
     }
-    Ok(all)
+    drop(bench);
+    all.extend(limits::measure_all(&place, &settings())?);
+    let lists::Lists { rows, loading, memory } = lists::measure_all(&place, &settings())?;
+    all.extend(rows);
+    Ok(Figures { rows: all, loading, memory })
 }
 
 /// No bound that a benchmark's own SYNs would reach.
 fn settings() -> Settings {
-    Settings { verified_rate: 1_000_000, verified_burst: 4_000_000, answer_bound: u32::MAX, ..Settings::default() }
+    Settings {
+        verified_rate: 1_000_000,
+        verified_burst: 4_000_000,
+        allowed_rate: 1_000_000,
+        allowed_burst: 4_000_000,
+        answer_bound: u32::MAX,
+        ..Settings::default()
+    }
 }
 
 /// Remembers sources as if they had just completed a handshake.
-fn verify(bench: &Bench, numbers: std::ops::Range<u32>) -> Result<()> {
+pub fn verify(bench: &Bench, numbers: std::ops::Range<u32>) -> Result<()> {
     let seen = time::tick(time::coarse_ns());
-    let entry = Verified { seen, filled: 0, tokens: u32::MAX, handshakes: 1, limit_filled: 0, limit_tokens: 0 };
+    let entry = Verified { seen, tokens: u32::MAX, handshakes: 1, limit_tokens: u32::MAX, ..Verified::default() };
     let address = |number| IpAddr::V4(Ipv4Addr::from(VERIFIED_FROM + number));
     let sources: Vec<_> = numbers.map(|number| VerifiedSource { address: address(number), entry }).collect();
     Ok(bench.maps().add_verified(&sources)?)

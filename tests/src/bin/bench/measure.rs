@@ -2,7 +2,6 @@
 //! the differences, so that a neighbour's busy moment does not count; and every run has to have gone the way that its row names.
 
 use sekisho_datapath::bench::{Bench, Case, Program};
-use sekisho_datapath::test_run::XDP_PASS;
 use sekisho_datapath::{Method, PortPolicy, Verdict, time};
 
 use crate::Result;
@@ -11,20 +10,34 @@ use crate::place::{PORT, Place};
 /// Rounds that count; one more before them warms the caches.
 const ROUNDS: u64 = 21;
 
+/// Makes a row's packet, anew in each round, since cookies and challenges grow old.
+pub type Maker = Box<dyn Fn(&Place, &Bench) -> Result<Case>>;
+
+/// The way that a row's packets must go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// gate comes to this verdict.
+    Verdict(Verdict),
+    /// The program, which comes to no verdict, returns this.
+    Returns(u32),
+    /// Any: a floor, or packets of which each goes another.
+    Any,
+}
+
 /// A row of the table: what is run, in which state, and which way it must go.
 pub struct Row {
     /// What is measured.
     pub name: String,
     /// The state of the port.
     pub state: State,
-    /// The packet, made anew in each round, since cookies and challenges grow old.
-    pub packet: fn(&Place, &Bench) -> Result<Case>,
+    /// The packet.
+    pub packet: Maker,
     /// What is run.
     pub program: Program,
     /// What is run beside it; none for a row that is itself a floor.
     pub floor: Option<Program>,
-    /// The verdict that gate must come to; none for a program that gives none.
-    pub verdict: Option<Verdict>,
+    /// Where it must end.
+    pub way: Way,
     /// Packets in one round.
     pub repeat: u32,
 }
@@ -100,22 +113,32 @@ fn run_once(bench: &Bench, place: &Place, row: &Row, round: u64) -> Result<u32> 
     let case = (row.packet)(place, bench)?;
     let before = bench.maps().verdicts()?;
     let ran = bench.run(row.program, &case, round, row.repeat)?;
-    let Some(verdict) = row.verdict else {
-        let floor = row.floor.is_none();
-        return if floor || ran.action == XDP_PASS { Ok(ran.ns) } else { Err(strayed(row, "missed").into()) };
-    };
-    let after = bench.maps().verdicts()?;
-    let came_to = |v: Verdict| after[usize::from(v.number())] - before[usize::from(v.number())];
-    // A question that falls on a bit already set is answered with a cookie, and the coarse clock may step between two runs.
-    if came_to(verdict) < u64::from(row.repeat) * 9 / 10 {
-        let others = Verdict::ALL.iter().filter(|v| came_to(**v) > 0).map(|v| format!("{} {v}", came_to(*v)));
-        return Err(strayed(row, &others.collect::<Vec<_>>().join(", ")).into());
+    match row.way {
+        Way::Verdict(verdict) => came_to(bench, row, verdict, &before)?,
+        Way::Returns(action) if ran.action != action => Err(strayed(row, &format!("action {}", ran.action)))?,
+        Way::Returns(_) | Way::Any => {}
     }
     Ok(ran.ns)
 }
 
+/// Whether nearly all packets since `before` came to the verdict.
+fn came_to(bench: &Bench, row: &Row, verdict: Verdict, before: &[u64]) -> Result<()> {
+    let after = bench.maps().verdicts()?;
+    let count = |v: Verdict| after[usize::from(v.number())] - before[usize::from(v.number())];
+    // A question that falls on a bit already set is answered with a cookie, and the coarse clock may step between two runs.
+    if count(verdict) >= u64::from(row.repeat) * 9 / 10 {
+        return Ok(());
+    }
+    let others = Verdict::ALL.iter().filter(|v| count(**v) > 0).map(|v| format!("{} {v}", count(*v)));
+    Err(strayed(row, &others.collect::<Vec<_>>().join(", ")).into())
+}
+
 fn strayed(row: &Row, found: &str) -> String {
-    let expected = row.verdict.map_or("a hit", Verdict::name);
+    let expected = match row.way {
+        Way::Verdict(verdict) => verdict.name().to_owned(),
+        Way::Returns(action) => format!("action {action}"),
+        Way::Any => "any".to_owned(),
+    };
     format!(
         "the packets of the row \"{}\" did not go its way: expected {} {expected}, found {found}",
         row.name, row.repeat

@@ -4,46 +4,58 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sekisho_datapath::abi::{CHALLENGE_TIME_SHIFT, COOKIE_TIME_SHIFT};
 use sekisho_datapath::bench::{Bench, Case, Program};
+use sekisho_datapath::test_run::XDP_PASS;
 use sekisho_datapath::{Method, Verdict, time};
 use sekisho_native::frames::{Frame, flags, option};
 use sekisho_native::reference::{self, Segment};
 use sekisho_native::{Control, Kept, Key};
 
-use crate::measure::{Row, State};
+use crate::measure::{Maker, Row, State, Way};
 use crate::place::{PORT, Place, SERVER4, SERVER6};
 use crate::{Result, VERIFIED_FROM};
 
 /// Packets in one round: a few milliseconds.
 const REPEAT: u32 = 20_000;
-/// The verified sources' bits.
-const VERIFIED_BITS: [u32; 3] = [0x3ff, 0x1_ffff, 0xf_ffff];
 /// Who sends the packets of one flow.
 const CLIENT4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 7);
 /// The initial sequence number of the client whose cookie comes back.
 const ISN: u32 = 0x1234_5678;
 
+/// Makes a packet that depends on nothing else.
+type Packet = fn(&Place, &Bench) -> Result<Case>;
+
 const COOKIE: State = State::Between(Method::Cookie);
 const CHALLENGE: State = State::Between(Method::Challenge);
 
-type Maker = fn(&Place, &Bench) -> Result<Case>;
-
 /// A row of gate's whose packet is dropped or passed.
-fn row(name: &str, state: State, packet: Maker, verdict: Verdict) -> Row {
-    let (program, floor) = (Program::Gate, Some(Program::Drop));
-    Row { name: name.into(), state, packet, program, floor, verdict: Some(verdict), repeat: REPEAT }
+pub fn row(name: &str, state: State, packet: Maker, verdict: Verdict) -> Row {
+    let (program, floor, way) = (Program::Gate, Some(Program::Drop), Way::Verdict(verdict));
+    Row { name: name.into(), state, packet, program, floor, way, repeat: REPEAT }
+}
+
+/// A row of gate's whose packet is one of these.
+fn passed(name: &str, state: State, packet: Packet, verdict: Verdict) -> Row {
+    row(name, state, Box::new(packet), verdict)
 }
 
 /// A row of gate's whose packet is answered.
-fn answered(name: &str, state: State, packet: Maker, verdict: Verdict) -> Row {
-    Row { floor: Some(Program::Swap), ..row(name, state, packet, verdict) }
+fn answered(name: &str, state: State, packet: Packet, verdict: Verdict) -> Row {
+    Row { floor: Some(Program::Swap), ..passed(name, state, packet, verdict) }
+}
+
+/// A number of entries, a power of two, as the rows name it.
+pub fn size(count: u32) -> String {
+    if count < 1 << 20 { format!("{} k", count >> 10) } else { format!("{} M", count >> 20) }
 }
 
 /// The floors as rows of their own, with nothing taken off.
 pub fn floors() -> Vec<Row> {
-    let floor = |name: &str, program| {
-        let (floor, verdict) = (None, None);
-        Row { program, floor, verdict, ..row(name, State::Calm, syn, Verdict::SynCalm) }
+    let floor = |name: &str, program| Row {
+        program,
+        floor: None,
+        way: Way::Any,
+        ..passed(name, State::Calm, syn, Verdict::SynCalm)
     };
     vec![floor("floor: drop", Program::Drop), floor("floor: swap and XDP_TX", Program::Swap)]
 }
@@ -51,47 +63,49 @@ pub fn floors() -> Vec<Row> {
 /// Every kind of packet, beside one listener.
 pub fn packets() -> Vec<Row> {
     vec![
-        row("not TCP", State::Calm, udp, Verdict::NotTcp),
-        row("SYN while calm", State::Calm, syn, Verdict::SynCalm),
-        row("established data while calm", State::Calm, data, Verdict::SegmentCalm),
-        row("established data while armed", COOKIE, data, Verdict::SegmentSocket),
+        passed("not TCP", State::Calm, udp, Verdict::NotTcp),
+        passed("SYN while calm", State::Calm, syn, Verdict::SynCalm),
+        passed("SYN while calm, flows at random", State::Calm, random_syn, Verdict::SynCalm),
+        passed("established data while calm", State::Calm, data, Verdict::SegmentCalm),
+        passed("established data while armed", COOKIE, data, Verdict::SegmentSocket),
         answered("SYN to cookie, one flow", COOKIE, syn, Verdict::CookieSent),
         answered("SYN to cookie, one flow, queue above the reserve mark", State::Above, syn, Verdict::CookieSent),
         answered("SYN to cookie, one flow, IPv6", COOKIE, syn6, Verdict::CookieSent),
         answered("SYN to cookie, flows at random", COOKIE, random_syn, Verdict::CookieSent),
-        row("valid cookie ACK", COOKIE, cookie_ack, Verdict::CookieValid),
-        row("stray ACK dropped while armed", COOKIE, stray_ack, Verdict::StrayAck),
+        passed("valid cookie ACK", COOKIE, cookie_ack, Verdict::CookieValid),
+        passed("stray ACK dropped while armed", COOKIE, stray_ack, Verdict::StrayAck),
         answered("SYN to challenge, one flow", CHALLENGE, question, Verdict::ChallengeSent),
         answered("SYN to challenge, flows at random", CHALLENGE, questions, Verdict::ChallengeSent),
-        row("RST proof accepted", CHALLENGE, proof, Verdict::ChallengeProved),
+        passed("RST proof accepted", CHALLENGE, proof, Verdict::ChallengeProved),
     ]
 }
 
 /// Over the bound on answers.
 pub fn bound() -> Vec<Row> {
-    vec![row("bound on answers reached", COOKIE, syn, Verdict::AnswerBoundReached)]
+    vec![passed("bound on answers reached", COOKIE, syn, Verdict::AnswerBoundReached)]
 }
 
-/// The same SYN to cookie, with more listeners there.
+/// The same SYN while calm and to cookie, with more listeners there.
 pub fn beside_listeners(count: usize) -> Vec<Row> {
-    vec![answered(&format!("SYN to cookie, {count} more listeners"), COOKIE, syn, Verdict::CookieSent)]
+    vec![
+        passed(&format!("SYN while calm, {count} more listeners"), State::Calm, syn, Verdict::SynCalm),
+        answered(&format!("SYN to cookie, {count} more listeners"), COOKIE, syn, Verdict::CookieSent),
+    ]
 }
 
 /// Sources that are verified, and one that is not.
 pub fn with_verified(count: u32) -> Vec<Row> {
-    let name = if count < 1 << 20 { format!("{} k", count >> 10) } else { format!("{} M", count >> 20) };
-    let verified: Maker = match count {
-        0x400 => |_, _| Ok(verified_syn(VERIFIED_BITS[0])),
-        0x2_0000 => |_, _| Ok(verified_syn(VERIFIED_BITS[1])),
-        _ => |_, _| Ok(verified_syn(VERIFIED_BITS[2])),
+    let of = |what: &str| format!("{what}{} verified", size(count));
+    let verified = || syn_from(Ipv4Addr::from(VERIFIED_FROM), count - 1);
+    let alone = |what: &str, program| Row {
+        program,
+        way: Way::Returns(XDP_PASS),
+        ..row(&of(what), COOKIE, verified(), Verdict::SynVerified)
     };
-    let of = |what: &str| format!("{what}{name} verified");
-    let alone =
-        |what: &str, program| Row { program, verdict: None, ..row(&of(what), COOKIE, verified, Verdict::SynVerified) };
     vec![
         alone("one hit in the table of ", Program::Table),
         alone("lookup of a source among ", Program::Verified),
-        row(&of("SYN of a verified source, "), COOKIE, verified, Verdict::SynVerified),
+        row(&of("SYN of a verified source, "), COOKIE, verified(), Verdict::SynVerified),
         answered(&of("SYN to cookie, flows at random, "), COOKIE, random_syn, Verdict::CookieSent),
     ]
 }
@@ -109,7 +123,8 @@ fn segment(flags: u8) -> Frame {
     Frame { flags, options, sequence: ISN + 1, ..client_syn(CLIENT4.into(), SERVER4.into()) }
 }
 
-fn syn(_: &Place, _: &Bench) -> Result<Case> {
+/// One and the same.
+pub fn syn(_: &Place, _: &Bench) -> Result<Case> {
     Ok(Case::of(client_syn(CLIENT4.into(), SERVER4.into()).build()))
 }
 
@@ -118,13 +133,14 @@ fn syn6(_: &Place, _: &Bench) -> Result<Case> {
 }
 
 /// A spoofed flood: sources, ports and sequence numbers at random.
-fn random_syn(place: &Place, bench: &Bench) -> Result<Case> {
+pub fn random_syn(place: &Place, bench: &Bench) -> Result<Case> {
     Ok(Case { vary_address: u32::MAX >> 8, vary_port: u16::MAX, vary_sequence: u32::MAX, ..syn(place, bench)? })
 }
 
-fn verified_syn(bits: u32) -> Case {
-    let source = Ipv4Addr::from(VERIFIED_FROM);
-    Case { vary_address: bits, ..Case::of(client_syn(source.into(), SERVER4.into()).build()) }
+/// The SYN of a source, of which these bits change from packet to packet.
+pub fn syn_from(source: Ipv4Addr, vary_address: u32) -> Maker {
+    let case = Case { vary_address, ..Case::of(client_syn(source.into(), SERVER4.into()).build()) };
+    Box::new(move |_, _| Ok(case.clone()))
 }
 
 fn udp(_: &Place, _: &Bench) -> Result<Case> {
@@ -135,7 +151,7 @@ fn udp(_: &Place, _: &Bench) -> Result<Case> {
 }
 
 /// Data on the connection that is there.
-fn data(place: &Place, _: &Bench) -> Result<Case> {
+pub fn data(place: &Place, _: &Bench) -> Result<Case> {
     let client = place.client()?;
     let frame =
         Frame { source: client.ip(), source_port: client.port(), payload: vec![b'x'; 60], ..segment(flags::ACK) };
