@@ -168,7 +168,7 @@ int bench_lists(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	if (packet_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p) != PARSED_TCP)
 		return XDP_ABORTED;
-	return standing(&p, true) == STANDING_BLOCKED ? XDP_DROP : XDP_PASS;
+	return standing(&p, true, allowed_rate, allowed_burst) == STANDING_BLOCKED ? XDP_DROP : XDP_PASS;
 }
 
 /* The kernel's own structure for prefixes, which the lists are compared with. */

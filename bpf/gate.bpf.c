@@ -392,18 +392,6 @@ static __always_inline __u64 lists_now_ns(void)
 	return bpf_ktime_get_coarse_ns();
 }
 
-/* How the source of a packet stands. Where there are no lists, one branch. */
-static __always_inline enum standing standing(const struct packet *p, bool opens)
-{
-	const struct lists *l = lists_head();
-	struct source s;
-
-	if (!l || likely(!(opens ? l->any : l->blocks)))
-		return STANDING_NONE;
-	source_of(&s, p, opens);
-	return standing_of(&s, allowed_rate, allowed_burst);
-}
-
 /* ---- the journey ---- */
 
 static __always_inline enum verdict judge(struct xdp_md *ctx)
@@ -421,7 +409,7 @@ static __always_inline enum verdict judge(struct xdp_md *ctx)
 		break;
 	}
 	bool opens = (p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	enum standing stands = standing(&p, opens);
+	enum standing stands = standing(&p, opens, allowed_rate, allowed_burst);
 
 	if (unlikely(stands == STANDING_BLOCKED))
 		return blocked;

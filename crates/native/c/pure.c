@@ -161,6 +161,21 @@ __u32 pure_answer_count(struct answer_line *line, __u32 hash, __u32 tick)
 	return answer_count(line, hash, tick);
 }
 
+__u32 pure_line_over(const struct answer_line *line, __u32 count, __u32 limit, __u32 tick)
+{
+	return line_over(line, count, limit, tick);
+}
+
+void pure_spread_register(__u8 *registers, __u32 hash)
+{
+	spread_register(registers, hash);
+}
+
+void pure_spread_vote(struct spread_cell *cell, __u64 key, __u32 v6)
+{
+	spread_vote(cell, key, v6);
+}
+
 __u32 pure_seen_index(__u64 source, __u64 secret)
 {
 	return seen_index(source, secret);
@@ -219,15 +234,12 @@ static __always_inline __u64 lists_now_ns(void)
 __u32 pure_standing(const struct lists *head, const __u64 *filter, struct entry *entries, __u32 count, __u64 now_ns,
 		    const struct packet *p, __u32 rate, __u32 burst)
 {
-	struct source s;
-
 	world.head = head;
 	world.filter = filter;
 	world.entries = entries;
 	world.count = count;
 	world.now_ns = now_ns;
-	source_of(&s, p, (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN);
-	return standing_of(&s, rate, burst);
+	return standing(p, (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN, rate, burst);
 }
 
 /* ---- how the structures lie in memory ---- */
@@ -288,6 +300,9 @@ static const __u32 layout[] = {
 	sizeof(struct lists),
 	OFFSET(lists, block),
 	OFFSET(lists, allow),
+	sizeof(struct spread_cell),
+	OFFSET(spread_cell, votes),
+	OFFSET(spread_cell, v6),
 	/* and the numbers of abi.h and cookie.h that Rust repeats */
 	COOKIE_TIME_SHIFT,
 	CHALLENGE_TIME_SHIFT,
@@ -304,6 +319,7 @@ static const __u32 layout[] = {
 	CHALLENGE_TIMES,
 	FILTER_WORDS,
 	LENGTHS,
+	SPREAD_REGISTERS,
 };
 
 /* The number at `index`, ~0 behind the last. */

@@ -4,12 +4,14 @@
 //! cross as a pointer and a length, and the headers' contract is that nothing outside is read; the fuzz targets hold them to it.
 
 use crate::lists::{self, Lists};
-use crate::types::{Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet, Parsed};
+use crate::types::{
+    Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet, Parsed, SPREAD_REGISTERS, SpreadCell,
+};
 
 /// The signatures, as in c/pure.c.
 mod raw {
     use super::lists::{Entry, Head};
-    use super::{Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet};
+    use super::{Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet, SPREAD_REGISTERS, SpreadCell};
 
     // SAFETY: each line repeats the prototype of the function of that name in c/pure.c.
     unsafe extern "C" {
@@ -40,6 +42,9 @@ mod raw {
         pub safe fn pure_mix(x: u64, secret: u64) -> u32;
         pub safe fn pure_answer_line_index(hash: u32) -> u32;
         pub safe fn pure_answer_count(line: &mut AnswerLine, hash: u32, tick: u32) -> u32;
+        pub safe fn pure_line_over(line: &AnswerLine, count: u32, limit: u32, tick: u32) -> u32;
+        pub safe fn pure_spread_register(registers: &mut [u8; SPREAD_REGISTERS], hash: u32);
+        pub safe fn pure_spread_vote(cell: &mut SpreadCell, key: u64, v6: u32);
         pub safe fn pure_seen_index(source: u64, secret: u64) -> u32;
         pub safe fn pure_seen_value(tick: u32) -> u8;
         pub safe fn pure_seen_within(cell: u8, tick: u32, ticks: u32) -> u32;
@@ -237,6 +242,22 @@ pub fn answer_line_index(hash: u32) -> u32 {
 /// Counts one more answer for a network, and returns how many there were at most in this tick.
 pub fn answer_count(line: &mut AnswerLine, hash: u32, tick: u32) -> u32 {
     raw::pure_answer_count(line, hash, tick)
+}
+
+/// Whether a count of [`answer_count`] is over a limit, and that by its own doing.
+#[must_use]
+pub fn line_over(line: &AnswerLine, count: u32, limit: u32, tick: u32) -> bool {
+    raw::pure_line_over(line, count, limit, tick) != 0
+}
+
+/// Takes a source, by its hash, into the account of distinct ones.
+pub fn spread_register(registers: &mut [u8; SPREAD_REGISTERS], hash: u32) {
+    raw::pure_spread_register(registers, hash);
+}
+
+/// One more vote in a cell for the majority of what falls on it.
+pub fn spread_vote(cell: &mut SpreadCell, key: u64, v6: bool) {
+    raw::pure_spread_vote(cell, key, v6.into());
 }
 
 /// The cell of a source in the table of sources seen.

@@ -22,6 +22,8 @@ pub const ANSWER_CELLS: usize = 16;
 pub const SEEN_SOURCES: u32 = 1 << 20;
 /// sketch.h: a time of that table is 2^10 ticks = 18 min.
 pub const SEEN_SHIFT: u32 = 10;
+/// abi.h: registers for distinct sources.
+pub const SPREAD_REGISTERS: usize = 1024;
 /// cookie.h: how many cookie times are accepted.
 pub const COOKIE_TIMES: u32 = 3;
 /// challenge.h: how many challenge times are accepted.
@@ -169,6 +171,18 @@ pub struct AnswerLine {
     pub cell: [u32; ANSWER_CELLS],
 }
 
+/// Who holds the majority of what falls on a cell (`struct spread_cell`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpreadCell {
+    /// The source or network.
+    pub key: u64,
+    /// At most what it sent.
+    pub votes: u32,
+    /// 1: IPv6.
+    pub v6: u32,
+}
+
 /// A SYN-ACK as values (`struct answer`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,6 +265,9 @@ mod tests {
             size_of::<Head>(),
             offset_of!(Head, block),
             offset_of!(Head, allow),
+            size_of::<SpreadCell>(),
+            offset_of!(SpreadCell, votes),
+            offset_of!(SpreadCell, v6),
         ];
         let numbers = [
             COOKIE_TIME_SHIFT,
@@ -268,6 +285,7 @@ mod tests {
             CHALLENGE_TIMES,
             FILTER_WORDS as u32,
             LENGTHS as u32,
+            SPREAD_REGISTERS as u32,
         ];
         let here: Vec<u32> = types.iter().map(|n| *n as u32).chain(numbers).collect();
         assert_eq!(crate::layout().collect::<Vec<_>>(), here);
