@@ -37,6 +37,7 @@ pub mod time;
 mod attach;
 mod datapath;
 mod error;
+mod fill;
 mod load;
 mod messages;
 mod outermost;

@@ -109,21 +109,6 @@ fn what_has_expired_does_not_hold() {
     });
 }
 
-#[test]
-fn a_full_table_says_so() {
-    in_namespace(|| {
-        let gate = Unattached::load(&Settings { listed: 100, ..Settings::default() }, SMALL).unwrap();
-        let source = |n: u32| ListEntry::new(List::Block, Ipv4Addr::from(n).into(), 32);
-        gate.maps().list_add(&(0..100).map(source).collect::<Vec<_>>()).unwrap();
-        let error = gate.maps().list_add(&[source(100)]).unwrap_err();
-        assert!(error.hint().is_some_and(|hint| hint.contains("room")), "{error}");
-        gate.maps().list_add(&[source(5)]).unwrap();
-        let mut all = 0;
-        gate.maps().list_each(|_| all += 1).unwrap();
-        assert_eq!(all, 100);
-    });
-}
-
 /// The new generation's policy is in force only where it is attached, and what is pinned is what is in force.
 #[test]
 fn policy_changes_with_the_generation() {
