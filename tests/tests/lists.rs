@@ -75,6 +75,9 @@ fn commands_work_with_and_without_a_daemon() {
             listed[0]["hits"].as_u64() >= Some(1) && listed[0]["expires"].is_u64() && listed[1]["expires"].is_null()
         );
         assert!(sekisho.verdict("blocked") >= 2);
+        let lists = sekisho.status()["lists"].clone();
+        assert_eq!((&lists["blocked"]["prefixes"], &lists["allowed"]["prefixes"]), (&2.into(), &0.into()), "{lists}");
+        assert!(lists["blocked"]["hits"].as_u64() >= Some(2), "{lists}");
         for prefix in ["203.0.113.8/29", "2001:db8:c::/48"] {
             ok(&say(&sekisho, &format!("block del {prefix}")));
             assert_eq!(say(&sekisho, &format!("block del {prefix}")).code, Some(1), "it is off the list already");

@@ -106,9 +106,11 @@ fn off_restores_the_ruleset_byte_for_byte_and_the_table_reads_well() {
 
     let table = nft(&scene.server, &["list", "table", "inet", "sekisho"]);
     let lines = table.lines().map(str::trim);
-    let commands = lines.filter(|line| !line.is_empty() && !line.starts_with(['t', '}']) || line.starts_with("tcp"));
+    // Rules are what stands in the chains, after their first line.
+    let chains = lines.skip_while(|line| !line.starts_with("chain"));
     let rules_of_it: Vec<&str> =
-        commands.filter(|line| !line.starts_with("chain") && !line.starts_with("set")).collect();
+        chains.filter(|line| !line.is_empty() && !line.starts_with(['t', '}']) || line.starts_with("tcp")).collect();
+    let rules_of_it: Vec<&str> = rules_of_it.into_iter().filter(|line| !line.starts_with("chain")).collect();
     assert!(rules_of_it.len() >= 6, "{table}");
     assert!(rules_of_it.iter().all(|line| line.contains("comment \"")), "{table}");
     // What nft prints it takes again, to the letter.
@@ -161,8 +163,66 @@ fn lists_and_limits_of_the_configuration_hold() {
     let packets = |comment: &str| rules.iter().find(|rule| rule["comment"] == comment).unwrap()["packets"].as_u64();
     assert!(packets("blocked sources").unwrap() >= 10, "{rules:?}");
     assert!(packets("over the limit of one source").unwrap() >= 40, "{rules:?}");
-    let said = sekisho.command(&["block", "add", "198.18.0.1"]);
-    assert!(said.code == Some(1) && said.stderr.contains("nftables table"), "{said:?}");
+    let lists = sekisho.status()["lists"].clone();
+    assert_eq!((&lists["allowed"]["prefixes"], &lists["blocked"]["prefixes"]), (&1.into(), &1.into()), "{lists}");
+    assert!(lists["blocked"]["hits"].as_u64() >= Some(10) && lists["allowed"]["hits"].as_u64() >= Some(50), "{lists}");
+    let said = sekisho.command(&["block", "del", &format!("{other}/24")]);
+    assert!(said.code == Some(1) && said.stderr.contains("by the configuration"), "{said:?}");
+    drop((sekisho, nginx));
+}
+
+#[test]
+fn lists_change_by_command_with_and_without_a_daemon() {
+    let scene = Scene::new();
+    let web = SocketAddr::new(SERVER4, 80);
+    let nginx = Nginx::new().unwrap().listen(web).start(&scene.server).unwrap();
+    let (admin, other) = (client4(0).to_string(), client4(1).to_string());
+    let mut sekisho = launch(&scene, &format!("[admin]\nallow = [\"{admin}\"]\n"));
+    let visit = |source: usize, patience| {
+        let crowd = Crowd::http(&scene.client, web, "/").sources(vec![client4(source)]).visits(4).parallel(4);
+        crowd.deadline(patience).run().unwrap().complete()
+    };
+    let passes = |source| visit(source, Duration::from_secs(10)) > 0;
+    let is_blocked = |source| visit(source, Duration::from_millis(900)) == 0;
+    let say = |sekisho: &Sekisho, words: &str| sekisho.command(&words.split(' ').collect::<Vec<_>>());
+    let done = |sekisho: &Sekisho, words: &str| {
+        let said = say(sekisho, words);
+        assert_eq!(said.code, Some(0), "{words}: {said:?}");
+        said.stdout
+    };
+    let hits = |sekisho: &Sekisho| sekisho.status()["lists"]["blocked"]["hits"].as_u64().unwrap();
+
+    assert!(passes(1));
+    done(&sekisho, &format!("block add {other} --for 1h --why questions"));
+    assert!(is_blocked(1) && passes(0) && passes(2));
+    let list = done(&sekisho, "block list");
+    assert!(list.contains(&other) && list.contains("command") && list.contains("questions"), "{list}");
+    let counted = hits(&sekisho);
+    assert!(counted >= 4, "{list}");
+
+    // A wider block is refused for the admin's sake; by force it is for everybody.
+    let wide = format!("{other}/24");
+    let said = say(&sekisho, &format!("block add {wide}"));
+    assert!(said.code == Some(1) && said.stderr.contains("is allowed"), "{said:?}");
+    done(&sekisho, &format!("block add {wide} --force"));
+    assert!(is_blocked(0) && is_blocked(2));
+    done(&sekisho, &format!("block del {wide}"));
+    assert!(passes(0) && passes(2) && is_blocked(1));
+    assert!(hits(&sekisho) >= counted, "what was counted is kept");
+
+    // An allowance goes before a block; without a daemon it goes as well.
+    sekisho.kill();
+    done(&sekisho, &format!("allow add {other}"));
+    assert!(passes(1));
+    done(&sekisho, &format!("allow del {other}"));
+    assert!(is_blocked(1));
+    sekisho.restart();
+    assert!(is_blocked(1) && hits(&sekisho) >= counted, "the next daemon knows it");
+    done(&sekisho, &format!("block del {other}"));
+    assert!(passes(1));
+    done(&sekisho, &format!("block add {other} --for 2s"));
+    wait::until("it ends by itself", PATIENCE, || passes(1)).unwrap();
+    wait::until("the list is empty", PATIENCE, || done(&sekisho, "block list").contains("Nobody")).unwrap();
     drop((sekisho, nginx));
 }
 

@@ -7,6 +7,7 @@
 //! [`Mends`] are what the daemon needs to protect at all, for as long as it protects. What the owner of the host asked for by `sekisho
 //! apply` is kept by [`journal`], which outlives a reboot and knows changes that are on trial.
 
+pub mod added;
 pub mod files;
 pub mod journal;
 pub mod nft;

@@ -34,6 +34,9 @@ pub struct StatusReport {
     pub services: Vec<ServiceStatus>,
     /// Verified sources; absent when nothing runs.
     pub verified: Option<VerifiedStatus>,
+    /// The lists; absent when nothing runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lists: Option<ListsStatus>,
     /// How the flood of the last seconds is spread; absent when nothing runs.
     pub flood: Option<FloodStatus>,
     /// Every verdict, in the order of their numbers.
@@ -82,6 +85,24 @@ pub struct RuleStatus {
     pub comment: String,
     /// Packets that met it, since the rules last changed.
     pub packets: u64,
+}
+
+/// Both lists: what is on them, and how often it was met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListsStatus {
+    /// Who is allowed.
+    pub allowed: ListStatus,
+    /// Who is blocked.
+    pub blocked: ListStatus,
+}
+
+/// One list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ListStatus {
+    /// Prefixes on it.
+    pub prefixes: u64,
+    /// Packets that they have decided.
+    pub hits: u64,
 }
 
 /// A service's state.

@@ -17,15 +17,15 @@ pub fn table() -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The comments of the table's rules that count, each with its packets; rules of one comment are added up.
-pub fn counts() -> Vec<(String, u64)> {
+/// The table with all that it counted, as nft's JSON has it; `None` if there is none, or no nft.
+pub fn listing() -> Option<Value> {
     let arguments = ["-j", "list", "table", "inet", "sekisho"];
-    let output = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output();
-    output.map(|output| counted(&output.stdout)).unwrap_or_default()
+    let output = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().ok()?;
+    if output.status.success() { serde_json::from_slice(&output.stdout).ok() } else { None }
 }
 
-fn counted(json: &[u8]) -> Vec<(String, u64)> {
-    let list: Value = serde_json::from_slice(json).unwrap_or_default();
+/// The comments of a table's rules that count, each with its packets; rules of one comment are added up.
+pub fn counts(list: &Value) -> Vec<(String, u64)> {
     let mut counts: Vec<(String, u64)> = Vec::new();
     for rule in list["nftables"].as_array().into_iter().flatten().map(|object| &object["rule"]) {
         let statements = rule["expr"].as_array().into_iter().flatten();
@@ -54,6 +54,14 @@ pub fn set_table(rules: Option<&str>) -> io::Result<()> {
         Some(json) if is_json(json) => feed(&["-j", "-f", "-"], json),
         Some(text) => feed(&["-f", "-"], &format!("add table {TABLE}\ndelete table {TABLE}\n{text}")),
     }
+}
+
+/// Has nft do what these commands say, all of it or nothing.
+///
+/// # Errors
+/// What `nft` said; nothing is then changed.
+pub fn change(commands: &str) -> io::Result<()> {
+    feed(&["-f", "-"], commands)
 }
 
 /// Whether nft would take these rules, without putting them in place.
@@ -105,7 +113,7 @@ mod tests {
             {"rule": {"comment": "a", "expr": [{"match": {}}, {"counter": {"packets": 3, "bytes": 9}}, {"drop": null}]}},
             {"rule": {"comment": "b", "expr": [{"return": null}]}},
             {"rule": {"comment": "a", "expr": [{"counter": {"packets": 4, "bytes": 9}}]}}]}"#;
-        assert_eq!(counted(json), [("a".to_owned(), 7)]);
-        assert!(counted(b"nonsense").is_empty());
+        assert_eq!(counts(&serde_json::from_slice(json).unwrap()), [("a".to_owned(), 7)]);
+        assert!(counts(&Value::Null).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! The policy as an nftables table of our own, for a host without XDP or BPF: pure, a [`Wish`] in, a ruleset out.
 //!
-//! Read the rules in the order of the functions, which is a packet's way: `early` (before connection tracking; not ours, admins, malformed,
-//! blocked), `syn` (limits on what opens a connection), `late` (synproxy, where it is wished). What none of them stops is the
+//! Read the rules in the order of the functions, which is a packet's way: `early` (before connection tracking; not ours, blocked by force,
+//! admins, malformed, blocked), `syn` (limits on what opens a connection), `late` (synproxy, where it is wished). What none of them stops is the
 //! kernel's, whose own SYN cookies answer when a listener's queue is full. They do that best: beside them synproxy brings connection
 //! tracking before every connection, also while all is calm, and a client whose last packet is lost hangs. So synproxy is a choice, and never for
 //! a service where the server speaks first, whose client would wait for ever.
@@ -22,6 +22,7 @@ use nftables::stmt::{
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook, SynProxyFlag};
 use serde_json::Value;
 
+use super::added::{self, Added, Kind};
 use crate::policy::Prefix;
 
 /// The table's name in the family inet.
@@ -94,13 +95,14 @@ pub struct Wish {
     pub proxy: Option<Proxy>,
 }
 
-/// The ruleset as nft's JSON: one transaction that puts the table in the place of the one there was.
+/// The ruleset as nft's JSON: one transaction that puts the table in the place of the one there was. `added`: who was allowed and blocked by
+/// command.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn json(wish: &Wish) -> Result<String, serde_json::Error> {
+pub fn json(wish: &Wish, added: &[Added]) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(ruleset(wish))?;
-    complete(&mut value);
+    complete(&mut value, added);
     serde_json::to_string(&value)
 }
 
@@ -142,17 +144,14 @@ fn early(wish: &Wish) -> Vec<Rule<'static>> {
         vec![differs(destination_kind(), text("local")), Statement::Return(None)],
         "what is not for this host passes: routing, containers",
     ));
-    for (family, name, rates) in [("ip", "allowed4", "admins4"), ("ip6", "allowed6", "admins6")] {
-        if !of(&wish.allow, family).is_empty() {
-            let admin = || equals(payload(family, "saddr"), text(&format!("@{name}")));
-            rules.push(rule(
-                vec![admin(), not_syn(), Statement::Return(None)],
-                "admins: what opens no connection passes",
-            ));
-            let within = wish.admin_rate.map(|rate| entered(rates, payload(family, "saddr"), rate, Bound::Within));
-            let statements = [admin()].into_iter().chain(within).chain([Statement::Return(None)]);
-            rules.push(rule(statements.collect(), "admins: SYNs pass, up to a rate, since an address can be spoofed"));
-        }
+    rules.extend(blocks(wish, both(Kind::Forced)));
+    for (family, name, rates) in admin_sets(wish) {
+        let admin = || equals(payload(family, "saddr"), text(&format!("@{name}")));
+        // What an element counts is each packet once, so the set is asked last.
+        rules.push(rule(vec![not_syn(), admin(), Statement::Return(None)], "admins: what opens no connection passes"));
+        let within = wish.admin_rate.map(|rate| entered(rates, payload(family, "saddr"), rate, Bound::Within));
+        let statements = [syn_alone(), admin()].into_iter().chain(within).chain([Statement::Return(None)]);
+        rules.push(rule(statements.collect(), "admins: SYNs pass, up to a rate, since an address can be spoofed"));
     }
     for (flags, comment) in
         [(["syn", "fin"].as_slice(), "malformed: SYN and FIN"), (&["syn", "rst"], "malformed: SYN and RST")]
@@ -163,15 +162,35 @@ fn early(wish: &Wish) -> Vec<Rule<'static>> {
         stop(wish, vec![flags_are(&["fin", "syn", "rst", "ack"], &[])]),
         "malformed: no flag that means anything",
     ));
-    for (family, name) in [("ip", "blocked4"), ("ip6", "blocked6")] {
-        if !of(&wish.block, family).is_empty() {
-            let blocked = equals(payload(family, "saddr"), text(&format!("@{name}")));
-            rules.push(rule(stop(wish, vec![blocked]), "blocked sources"));
-        }
-    }
+    let configured = [("ip", "blocked4"), ("ip6", "blocked6")];
+    let there = configured.into_iter().filter(|(family, _)| !of(&wish.block, family).is_empty());
+    rules.extend(blocks(wish, there.chain(both(Kind::Block))));
     let target = JumpTarget { target: "syn".into() };
     rules.push(rule(vec![syn_alone(), Statement::Goto(target)], "what opens a connection meets the limits"));
     rules
+}
+
+/// The sets of those who were added, with their families.
+fn both(kind: Kind) -> [(&'static str, &'static str); 2] {
+    [("ip", kind.set(false)), ("ip6", kind.set(true))]
+}
+
+/// Drops whom these sets have.
+fn blocks(wish: &Wish, sets: impl IntoIterator<Item = (&'static str, &'static str)>) -> Vec<Rule<'static>> {
+    let block = |(family, set): (&'static str, &'static str)| {
+        let blocked = equals(payload(family, "saddr"), text(&format!("@{set}")));
+        rule("early", stop(wish, vec![blocked]), "blocked sources")
+    };
+    sets.into_iter().map(block).collect()
+}
+
+/// The sets of admins, each with its family and with the set in which its addresses have their buckets: the configuration's where there are
+/// any, and those who were added.
+fn admin_sets(wish: &Wish) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let configured = [("ip", "allowed4", "admins4"), ("ip6", "allowed6", "admins6")];
+    let added =
+        both(Kind::Allow).into_iter().zip(["admins4", "admins6"]).map(|((family, set), rates)| (family, set, rates));
+    configured.into_iter().filter(|(family, ..)| !of(&wish.allow, family).is_empty()).chain(added)
 }
 
 /// Limits, the narrowest first: so a source that is over its own does not use up what is for all.
@@ -270,8 +289,13 @@ fn source_limits(limits: &Limits) -> Vec<SourceLimit> {
 }
 
 /// What the types have no place for, or write otherwise than nft reads it.
-fn complete(ruleset: &mut Value) {
-    let commands = ruleset.get_mut("nftables").and_then(Value::as_array_mut).into_iter().flatten();
+fn complete(ruleset: &mut Value, added: &[Added]) {
+    let mut commands = ruleset.get_mut("nftables").and_then(Value::as_array_mut);
+    let sets = commands.iter_mut().flat_map(|commands| commands.iter_mut());
+    for set in sets.filter_map(|command| command.pointer_mut("/add/set")?.as_object_mut()) {
+        complete_set(set, added);
+    }
+    let commands = commands.into_iter().flatten();
     for statement in commands.filter_map(|command| command.pointer_mut("/add/rule/expr")?.as_array_mut()).flatten() {
         // `notrack` is written as a word, where nft wants an object.
         if let Value::String(word) = statement {
@@ -282,6 +306,21 @@ fn complete(ruleset: &mut Value) {
             add_rate(entry);
         }
     }
+}
+
+/// The lists count what meets each of their elements; and those who were added are entered.
+fn complete_set(set: &mut serde_json::Map<String, Value>, added: &[Added]) {
+    let name = set.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kinds = Kind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]);
+    if let Some((kind, v6)) = kinds.into_iter().find(|(kind, v6)| kind.set(*v6) == name) {
+        let elements = added::elements(added, kind, v6);
+        if !elements.is_empty() {
+            set.insert("elem".to_owned(), elements.into());
+        }
+    } else if !LISTS.contains(&name.as_str()) {
+        return;
+    }
+    set.insert("stmt".to_owned(), serde_json::json!([{ "counter": null }]));
 }
 
 /// The rate that [`entered`] left in the set's name becomes a statement of its own: `update @set { ip saddr limit rate over ... }`.
@@ -312,6 +351,9 @@ fn entered(set: &str, key: Expression<'static>, rate: Rate, bound: Bound) -> Sta
     Statement::Set(SetStatement { op: SetOp::Update, elem: key, set: set.into() })
 }
 
+/// The sets of the configuration's lists.
+const LISTS: [&str; 4] = ["allowed4", "blocked4", "allowed6", "blocked6"];
+
 fn sets(batch: &mut Batch<'static>, wish: &Wish) {
     for (family, kind, allowed, blocked) in
         [("ip", SetType::Ipv4Addr, "allowed4", "blocked4"), ("ip6", SetType::Ipv6Addr, "allowed6", "blocked6")]
@@ -328,10 +370,15 @@ fn sets(batch: &mut Batch<'static>, wish: &Wish) {
             }
         }
     }
+    for (added, v6) in Kind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let kind = if v6 { SetType::Ipv6Addr } else { SetType::Ipv4Addr };
+        let flags = Some([SetFlag::Interval, SetFlag::Timeout].into());
+        batch.add(address_set(Set { flags, ..empty_set(added.set(v6), kind) }));
+    }
     let kind = |family: &str| if family == "ip" { SetType::Ipv4Addr } else { SetType::Ipv6Addr };
     let mut buckets: Vec<_> = source_limits(&wish.limits).iter().map(|limit| (limit.set, kind(limit.family))).collect();
     for (family, name) in [("ip", "admins4"), ("ip6", "admins6")] {
-        if wish.admin_rate.is_some() && !of(&wish.allow, family).is_empty() {
+        if wish.admin_rate.is_some() {
             buckets.push((name, kind(family)));
         }
     }

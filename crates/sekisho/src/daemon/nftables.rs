@@ -6,11 +6,12 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use sekisho_datapath::Pins;
+use sekisho_engine::act::added::Listing;
 use sekisho_engine::act::ruleset::{self, Limits, Proxy, Rate, Wish};
-use sekisho_engine::act::{Host, LiveHost, Mends, Step};
+use sekisho_engine::act::{LiveHost, Mends, Step, nft};
 use sekisho_engine::judge::{CONNTRACK_LOOSE, SYNCOOKIES};
 use sekisho_engine::observe::{firewall, listeners, sysctl};
-use sekisho_engine::policy::{Mode, Over, Policy, Prefix};
+use sekisho_engine::policy::{Mode, Over, Policy};
 use sekisho_engine::speaks::{Speaker, SpeakerSource};
 use tracing::{error, info, warn};
 
@@ -20,7 +21,7 @@ use super::signals::{Signal, Signals};
 use super::{Config, SLOW, TICK};
 use crate::cli::RunArgs;
 use crate::failure::Failure;
-use crate::lists::{Record, Which};
+use crate::lists::{self, ListsLock, Record};
 use crate::lock::Lock;
 use crate::reload::Outcome;
 use crate::state::{State, mends_file};
@@ -39,7 +40,16 @@ pub fn run(
 ) -> Result<(), Failure> {
     let mends = Mends::load(&mends_file(&pins))?;
     let anew = mends.steps().is_empty();
-    let mut daemon = Daemon { args: args.clone(), config, pins, mends, reason, wish: None, slow_at: Instant::now() };
+    let mut daemon = Daemon {
+        args: args.clone(),
+        config,
+        pins,
+        mends,
+        reason,
+        wish: None,
+        record: Record::default(),
+        slow_at: Instant::now(),
+    };
     if let Err(failure) = daemon.bring_up() {
         // A start that failed leaves the host as it was found, but never takes away what an earlier run left.
         if anew {
@@ -59,6 +69,8 @@ struct Daemon {
     reason: String,
     /// What the table does now.
     wish: Option<Wish>,
+    /// Who is on its lists beside the configuration, as this daemon last saw it.
+    record: Record,
     slow_at: Instant,
 }
 
@@ -123,17 +135,31 @@ impl Daemon {
     /// Puts the table in place where it is not there, or what is wished for has changed since. One transaction: a packet meets the old
     /// rules or the new.
     fn apply(&mut self) -> Result<(), Failure> {
+        let _lock = ListsLock::take(&self.pins)?;
         let record = super::kept_peers(&self.config.policy, &self.pins)?;
-        let wish = wish(&self.config, &record);
-        if self.wish.as_ref() == Some(&wish) && LiveHost.table().is_some() {
+        let wish = wish(&self.config);
+        let before = nft::listing();
+        let changed = self.wish.as_ref() != Some(&wish) || before.is_none();
+        if !changed && self.record == record {
             return Ok(());
         }
-        self.settings(&wish)?;
-        let rules = ruleset::json(&wish).map_err(|error| Failure::from_error("the rules cannot be written", error))?;
-        self.mends.apply(&mut LiveHost, Step::Table { from: None, to: Some(rules) })?;
-        self.wish = Some(wish);
+        let before = before.as_ref().map(Listing::of).unwrap_or_default();
+        if changed {
+            self.put_in_place(&wish, &record)?;
+        }
+        // What was counted of those who were added is kept.
+        lists::fill_table(&record, &before)?;
+        (self.wish, self.record) = (Some(wish), record);
         self.write_state();
         Ok(())
+    }
+
+    /// The whole table anew, with all who were added.
+    fn put_in_place(&mut self, wish: &Wish, record: &Record) -> Result<(), Failure> {
+        self.settings(wish)?;
+        let rules = ruleset::json(wish, &lists::added_of(record));
+        let rules = rules.map_err(|error| Failure::from_error("the rules cannot be written", error))?;
+        Ok(self.mends.apply(&mut LiveHost, Step::Table { from: None, to: Some(rules) })?)
     }
 
     /// What the table counts on: the kernel's SYN cookies, and for synproxy a connection tracking that calls an ACK without a SYN invalid.
@@ -186,18 +212,17 @@ impl Daemon {
     }
 }
 
-/// What the policy means for the table, with the services and interfaces that there are now and the lists as they are.
-fn wish(config: &Config, record: &Record) -> Wish {
+/// What the policy means for the table, with the services and interfaces that there are now.
+fn wish(config: &Config) -> Wish {
     let policy = &config.policy;
     let unprotected = policy.services.iter().filter(|service| !service.protect).flat_map(|service| &service.ports);
-    let listed = |configured: &[Prefix], which| configured.iter().copied().chain(record.of(which)).collect();
     Wish {
         observe: policy.mode == Mode::Observe,
         interfaces: wanted(&policy.interfaces),
         unprotected: unprotected.map(range).collect(),
-        allow: listed(&config.lists.allow, Which::Allow),
+        allow: config.lists.allow.clone(),
         admin_rate: Some(Rate { per_second: policy.admin.rate, burst: policy.admin.burst }),
-        block: listed(&config.lists.block, Which::Block),
+        block: config.lists.block.clone(),
         limits: limits(policy),
         proxy: proxy(policy),
     }

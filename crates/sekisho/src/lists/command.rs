@@ -1,13 +1,13 @@
-//! `sekisho allow` and `sekisho block`: they write to the kernel's table themselves, so they need no daemon.
+//! `sekisho allow` and `sekisho block`: they write to what is in force themselves, so they need no daemon.
 
 use std::fmt::Write;
 
-use sekisho_datapath::{ListEntry, Maps, Pins};
+use sekisho_datapath::Pins;
 use sekisho_engine::observe::sessions;
 use sekisho_engine::policy::{Prefix, duration_text};
 use serde::Serialize;
 
-use super::{ListsLock, Note, Origin, ROOM, Record, Which, in_force, now};
+use super::{InForce, ListsLock, Note, Origin, ROOM, Record, Which, now};
 use crate::cli::AddArgs;
 use crate::failure::Failure;
 use crate::status::need_root;
@@ -16,20 +16,18 @@ use crate::status::need_root;
 pub fn add(which: Which, args: &AddArgs, force: bool) -> Result<String, Failure> {
     need_root()?;
     let (pins, prefix) = (Pins::here()?, args.prefix);
-    let datapath = in_force(&pins)?;
-    drop(datapath);
+    drop(InForce::open(&pins)?);
     let _lock = ListsLock::take(&pins)?;
     // Opened under the lock: it may be another generation by now.
-    let datapath = in_force(&pins)?;
-    let maps = datapath.maps();
+    let in_force = InForce::open(&pins)?;
+    let mut record = Record::load(&pins)?;
     if which == Which::Block && !force {
-        refuse_to_cut_off(maps, prefix)?;
+        refuse_to_cut_off(&in_force, &record, prefix)?;
     }
-    let found = maps.list_find(which.list(), prefix.address(), prefix.length())?;
+    let found = in_force.find(which, prefix, &record)?;
     if found.is_some_and(|entry| Origin::of(entry.origin) == Origin::Config) && !force {
         return Ok(format!("{prefix} is {} by the configuration already.\n", which.done()));
     }
-    let mut record = Record::load(&pins)?;
     if record.notes.len() >= ROOM as usize {
         return Err(Failure::new(format!("{ROOM} prefixes are on the lists by command already"))
             .hint("take some off, or put them into a file that [block] files names"));
@@ -38,8 +36,8 @@ pub fn add(which: Which, args: &AddArgs, force: bool) -> Result<String, Failure>
     let why = args.why.clone().unwrap_or_default();
     let note = Note { list: which, prefix, origin: Origin::Command, why, since: now(), expires, forced: force };
     let hits = found.map_or(0, |entry| entry.hits);
-    maps.list_add(&[ListEntry { hits, ..note.entry(now()) }])?;
-    record.put(note);
+    record.put(note.clone());
+    in_force.put(&note, hits, &record)?;
     record.save(&pins)?;
     let until =
         args.time.map_or("until `sekisho off` or a reboot".to_owned(), |time| "for ".to_owned() + &duration_text(time));
@@ -47,14 +45,14 @@ pub fn add(which: Which, args: &AddArgs, force: bool) -> Result<String, Failure>
 }
 
 /// A block must not cut off who is logged in, or whom the owner named.
-fn refuse_to_cut_off(maps: &Maps, prefix: Prefix) -> Result<(), Failure> {
+fn refuse_to_cut_off(in_force: &InForce, record: &Record, prefix: Prefix) -> Result<(), Failure> {
     let hint = "if you mean it: --force (it then goes before what is allowed)";
     if let Some(session) = sessions::sessions().into_iter().find(|session| prefix.contains(session.peer)) {
         let whom = format!("{} is logged in over SSH from {}", session.user, session.peer);
         return Err(Failure::new(format!("{whom}, which {prefix} would cut off")).hint(hint));
     }
     let mut met = None;
-    maps.list_each(|entry| {
+    in_force.each(record, |entry| {
         let allowed = Prefix::new(entry.address, entry.length);
         if entry.list == Which::Allow.list() && allowed.meets(&prefix) {
             met.get_or_insert((allowed, Origin::of(entry.origin)));
@@ -73,13 +71,11 @@ fn refuse_to_cut_off(maps: &Maps, prefix: Prefix) -> Result<(), Failure> {
 pub fn del(which: Which, prefix: Prefix) -> Result<String, Failure> {
     need_root()?;
     let pins = Pins::here()?;
-    drop(in_force(&pins)?);
+    drop(InForce::open(&pins)?);
     let _lock = ListsLock::take(&pins)?;
-    let datapath = in_force(&pins)?;
-    let maps = datapath.maps();
-    let (address, length) = (prefix.address(), prefix.length());
-    let found = maps.list_find(which.list(), address, length)?;
+    let in_force = InForce::open(&pins)?;
     let mut record = Record::load(&pins)?;
+    let found = in_force.find(which, prefix, &record)?;
     let noted = record.remove(which, prefix);
     match found {
         Some(entry) if Origin::of(entry.origin) == Origin::Config => {
@@ -90,8 +86,8 @@ pub fn del(which: Which, prefix: Prefix) -> Result<String, Failure> {
             return Err(Failure::new(format!("{prefix} is not {}", which.done()))
                 .hint("the list has it exactly as `list` shows it"));
         }
-        _ => maps.list_remove(which.list(), address, length)?,
-    };
+        _ => in_force.remove(which, prefix, &record)?,
+    }
     record.save(&pins)?;
     Ok(format!("{prefix} is no longer {}.\n", which.done()))
 }
@@ -121,7 +117,7 @@ pub fn list(which: Which, json: bool) -> Result<String, Failure> {
     need_root()?;
     let pins = Pins::here()?;
     let record = Record::load(&pins)?;
-    let entries = rows(in_force(&pins)?.maps(), which, &record)?;
+    let entries = rows(&InForce::open(&pins)?, which, &record)?;
     if !json {
         return Ok(table(&entries, which, now()));
     }
@@ -129,9 +125,9 @@ pub fn list(which: Which, json: bool) -> Result<String, Failure> {
     json.map(|text| text + "\n").map_err(|error| Failure::from_error("cannot write JSON", error))
 }
 
-fn rows(maps: &Maps, which: Which, record: &Record) -> Result<Vec<Row>, Failure> {
+fn rows(in_force: &InForce, which: Which, record: &Record) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
-    maps.list_each(|entry| {
+    in_force.each(record, |entry| {
         let prefix = Prefix::new(entry.address, entry.length);
         let note = (Origin::of(entry.origin) != Origin::Config).then(|| record.find(which, prefix)).flatten();
         // Expired, and not yet taken off.

@@ -1,10 +1,11 @@
 //! Who is allowed and who is blocked: what the configuration says, what was added by command, and who was logged in over SSH.
 //!
-//! All of it is in the kernel's table, which belongs to one generation of the programs. What the configuration does not know is also in
-//! a [`Record`], with who put it there and why, from which every generation gets it anew; so it ends with `sekisho off` or a reboot.
+//! All of it is in the kernel: in a map that belongs to one generation of the programs, or in sets of the nftables table ([`InForce`]). What
+//! the configuration does not know is also in a [`Record`], with who put it there and why, from which every generation gets it anew; so it ends with `sekisho off` or a reboot.
 //! Whoever writes to either holds [`ListsLock`]: the daemon while it changes generations, a command for a moment.
 
 mod command;
+mod in_force;
 
 use std::fs::{self, File};
 use std::io;
@@ -12,16 +13,16 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sekisho_datapath::{Datapath, List, ListEntry, Maps, Pins, time};
+use sekisho_datapath::{List, ListEntry, Maps, Pins, time};
 use sekisho_engine::act;
 use sekisho_engine::observe::sessions::Session;
 use sekisho_engine::policy::{ConfiguredLists, Prefix};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::state::State;
 
 pub use command::{add, del, list};
+pub use in_force::{InForce, added_of, fill_table};
 
 /// Prefixes that there is room for beside the configuration's.
 pub const ROOM: u32 = 1 << 16;
@@ -163,11 +164,6 @@ impl Record {
         self.notes.push(note);
     }
 
-    /// The prefixes of a list that the configuration does not name.
-    pub fn of(&self, list: Which) -> impl Iterator<Item = Prefix> {
-        self.notes.iter().filter(move |note| note.list == list).map(|note| note.prefix)
-    }
-
     fn remove(&mut self, list: Which, prefix: Prefix) -> bool {
         let before = self.notes.len();
         self.notes.retain(|note| note.list != list || note.prefix != prefix);
@@ -281,20 +277,6 @@ impl ListsLock {
             }
         }
     }
-}
-
-/// What is in force, for commands.
-fn in_force(pins: &Pins) -> Result<Datapath, Failure> {
-    Datapath::open(pins)?.ok_or_else(|| {
-        if State::read(pins).is_some_and(|state| state.nftables.is_some()) {
-            return Failure::new(
-                "an nftables table does the work here, and takes its lists from the configuration alone",
-            )
-            .hint("[admin] and [block] in the configuration, then `sekisho reload`");
-        }
-        Failure::new("nothing is protected in this network namespace, so there are no lists")
-            .hint("`sekisho run` protects this host; lasting lists are in its configuration, [admin] and [block]")
-    })
 }
 
 fn file(pins: &Pins) -> PathBuf {

@@ -9,12 +9,13 @@ use sekisho_engine::judge;
 use sekisho_engine::observe::{links, listeners};
 use sekisho_engine::policy::{Mode, Policy};
 use sekisho_engine::report::{
-    CompletionStatus, InterfaceStatus, RuleStatus, ServiceStatus, StatusReport, TableStatus, VERSION, VerdictStatus,
-    VerifiedStatus,
+    CompletionStatus, InterfaceStatus, ListStatus, ListsStatus, RuleStatus, ServiceStatus, StatusReport, TableStatus,
+    VERSION, VerdictStatus, VerifiedStatus,
 };
 
 use crate::daemon::{learnt, samples};
 use crate::failure::Failure;
+use crate::lists::{InForce, Record};
 use crate::state::{State, mends_file};
 use crate::{host, lock};
 
@@ -65,6 +66,7 @@ fn collect() -> Result<StatusReport, Failure> {
         nftables,
         services: services(&policy, datapath.as_ref(), protected)?,
         verified: datapath.as_ref().map(verified).transpose()?,
+        lists: lists(&pins)?,
         flood: datapath.as_ref().map(flood::flood).transpose()?,
         verdicts: verdicts(datapath.as_ref())?,
         findings: judge::judge(&facts),
@@ -74,9 +76,17 @@ fn collect() -> Result<StatusReport, Failure> {
 /// The table, where it does the work.
 fn table(state: &State) -> Option<TableStatus> {
     let reason = state.nftables.clone()?;
-    nft::table()?;
-    let rules = nft::counts().into_iter().map(|(comment, packets)| RuleStatus { comment, packets });
+    let rules = nft::counts(&nft::listing()?).into_iter().map(|(comment, packets)| RuleStatus { comment, packets });
     Some(TableStatus { reason, rules: rules.collect() })
+}
+
+/// Reads all of them, which for a million prefixes takes a moment.
+fn lists(pins: &Pins) -> Result<Option<ListsStatus>, Failure> {
+    let Some(in_force) = InForce::find_one(pins)? else { return Ok(None) };
+    // A record that is damaged is told by whoever wants to change it.
+    let totals = in_force.totals(&Record::load(pins).unwrap_or_default())?;
+    let [allowed, blocked] = totals.map(|(prefixes, hits)| ListStatus { prefixes, hits });
+    Ok(Some(ListsStatus { allowed, blocked }))
 }
 
 fn mode(state: Option<&State>) -> &'static str {

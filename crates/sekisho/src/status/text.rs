@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use sekisho_engine::policy::duration_text;
 use sekisho_engine::report::{
-    CompletionStatus, FloodStatus, InterfaceStatus, ServiceStatus, State, StatusReport, VerifiedStatus,
+    CompletionStatus, FloodStatus, InterfaceStatus, ListStatus, ListsStatus, ServiceStatus, State, StatusReport,
+    VerifiedStatus,
 };
 
 /// No line is longer, unless one word is.
@@ -50,6 +51,9 @@ fn head(report: &StatusReport) -> String {
     if let Some(verified) = &report.verified {
         text += &field("Verified", &verified_words(verified));
     }
+    if let Some(lists) = report.lists.as_ref().filter(|lists| lists.allowed.prefixes + lists.blocked.prefixes > 0) {
+        text += &field("Lists", &lists_words(lists));
+    }
     if let Some(table) = &report.nftables {
         text += &field("Table", &format!("inet sekisho (nftables): {}", table.reason));
         for rule in &table.rules {
@@ -86,6 +90,14 @@ fn verified_words(verified: &VerifiedStatus) -> String {
         verified.ipv6_capacity,
         verified.memory_bytes >> 20
     )
+}
+
+fn lists_words(lists: &ListsStatus) -> String {
+    let words = |list: ListStatus, done: &str| {
+        let ends = if list.prefixes == 1 { "" } else { "es" };
+        format!("{} prefix{ends} {done} ({} packets)", list.prefixes, list.hits)
+    };
+    format!("{}, {}", words(lists.allowed, "allowed"), words(lists.blocked, "blocked"))
 }
 
 /// Nothing while all is quiet.
@@ -306,6 +318,10 @@ mod tests {
                 ipv6_capacity: 1 << 18,
                 memory_bytes: 110 << 20,
             }),
+            lists: Some(ListsStatus {
+                allowed: ListStatus { prefixes: 1, hits: 7 },
+                blocked: ListStatus { prefixes: 1_000_000, hits: 123_456 },
+            }),
             flood: Some(FloodStatus {
                 shape: "concentrated",
                 evidence: "1000 of 32000 SYNs that met a filling queue or a limit were looked at: 300 sources; 198.18.7.0/24 made 70%"
@@ -366,6 +382,7 @@ mod tests {
             completion: None,
             services: Vec::new(),
             verified: None,
+            lists: None,
             flood: None,
             findings: Vec::new(),
             ..report()

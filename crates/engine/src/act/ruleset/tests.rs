@@ -27,6 +27,11 @@ fn full() -> Wish {
     }
 }
 
+/// Before anybody was added by command.
+fn json(wish: &Wish) -> Result<String, serde_json::Error> {
+    super::json(wish, &[])
+}
+
 fn rules(wish: &Wish) -> Vec<(String, String, Value)> {
     let value: Value = serde_json::from_str(&json(wish).unwrap()).unwrap();
     let rules = value["nftables"].as_array().unwrap().iter().filter_map(|command| command.pointer("/add/rule"));
@@ -66,7 +71,9 @@ fn without_a_wish_only_the_malformed_is_dropped() {
             |(_, _, expr): &(String, String, Value)| expr.as_array().unwrap().iter().any(|s| s.get("drop").is_some());
         rules(wish).into_iter().filter(drops).map(|(_, comment, _)| comment).collect::<Vec<_>>()
     };
-    assert!(dropping(&Wish::default()).iter().all(|comment| comment.starts_with("malformed")));
+    // The sets of those who are blocked by command are there, and empty.
+    let plain = dropping(&Wish::default());
+    assert!(plain.iter().all(|comment| comment.starts_with("malformed") || comment == "blocked sources"), "{plain:?}");
     assert!(dropping(&Wish { observe: true, ..full() }).is_empty(), "observing drops nothing");
     let all = dropping(&full());
     for part in ["blocked", "one source", "one network", "the service", "all together", "without a valid cookie"] {
@@ -88,10 +95,44 @@ fn each_source_limit_carries_its_rate() {
         .filter_map(|statement| statement.get("set").cloned())
         .collect();
     let rates: Vec<_> = limited.iter().map(|set| set["stmt"][0]["limit"]["rate"].as_u64().unwrap()).collect();
-    assert_eq!(rates, [100, 100, 20, 20, 200, 200, 50, 500]);
+    assert_eq!(rates, [100, 100, 100, 100, 20, 20, 200, 200, 50, 500]);
     let over = |set: &Value| set["stmt"][0]["limit"]["inv"] == true;
     assert_eq!(limited.iter().filter(|set| over(set)).count(), 6, "admins pass within their rate");
     assert!(limited.iter().all(|set| !set["set"].as_str().unwrap().contains(' ')));
+}
+
+#[test]
+fn those_who_were_added_are_in_sets_of_their_own_and_nft_takes_them() {
+    let one = |kind, text: &str, seconds| Added { kind, prefix: prefix(text), seconds };
+    let added = [
+        one(Kind::Allow, "203.0.113.9", Some(60)),
+        one(Kind::Block, "203.0.113.0/24", None),
+        one(Kind::Forced, "2001:db8:f::/48", Some(3600)),
+    ];
+    let text = super::json(&full(), &added).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let elements = |name: &str| {
+        let sets = value["nftables"].as_array().unwrap().iter().filter_map(|command| command.pointer("/add/set"));
+        sets.filter(|set| set["name"] == name).map(|set| set["elem"].to_string()).next().unwrap()
+    };
+    assert_eq!(elements("added_allow4"), r#"[{"elem":{"timeout":60,"val":"203.0.113.9"}}]"#);
+    assert_eq!(elements("added_block4"), r#"[{"range":["203.0.113.0","203.0.113.255"]}]"#);
+    assert!(elements("added_forced6").contains("2001:db8:f:ffff:ffff:ffff:ffff:ffff"));
+    assert_eq!(elements("added_block6"), "null");
+    match nft::check(&text) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.to_string().contains("Operation not permitted") => {}
+        checked => checked.unwrap(),
+    }
+}
+
+#[test]
+fn who_is_blocked_by_force_is_so_before_any_admin() {
+    let rules = rules(&full());
+    let comments: Vec<&str> = rules.iter().map(|(_, comment, _)| comment.as_str()).collect();
+    let first = |comment: &str| comments.iter().position(|known| known.starts_with(comment)).unwrap();
+    let last = |comment: &str| comments.iter().rposition(|known| known.starts_with(comment)).unwrap();
+    assert!(first("blocked") < first("admins") && last("admins") < last("blocked"), "{comments:#?}");
 }
 
 #[test]
