@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::read::{ConfigError, Problem};
 use super::{Policy, Prefix};
 
-/// Prefixes that all lists together may have: 4 M, of about 100 bytes each in the kernel.
+/// Prefixes that all lists together may have: 4 M, of about 140 bytes each in the kernel.
 pub const PREFIXES_MAX: usize = 1 << 22;
 /// A line of a file of prefixes is not longer.
 const LINE_MAX: usize = 4096;
