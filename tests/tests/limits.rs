@@ -31,6 +31,11 @@ fn visit(scene: &Scene, visits: usize) -> Seen {
     Crowd::http(&scene.client, target(), "/").visits(visits).rate(60).run().unwrap()
 }
 
+fn visit_from(scene: &Scene, sources: Vec<IpAddr>, visits: usize, patience: Duration) -> Seen {
+    let crowd = Crowd::http(&scene.client, target(), "/").sources(sources).visits(visits);
+    crowd.rate(60).deadline(patience).run().unwrap()
+}
+
 fn held(sekisho: &Sekisho) -> Vec<Value> {
     sekisho.status()["flood"]["held"].as_array().unwrap().clone()
 }
@@ -39,15 +44,23 @@ fn held(sekisho: &Sekisho) -> Vec<Value> {
 fn a_concentrated_flood_is_seen_and_blocked_and_lets_go_again() {
     let scene = Scene::new();
     let _server = Tiny::http(&scene.server, SERVER4, OPEN, 512).unwrap();
-    // The clients' own network takes part in the flood: whoever is verified there must not pay for it.
-    let sekisho = scene.protect("linger = \"2s\"\n[limits]\nconcentrated = \"block\"\nconcentrated_for = \"5s\"\n");
-    assert_eq!(visit(&scene, 100).complete(), 100, "all of the clients' addresses are verified now");
+    // The clients' own network takes part in the flood: whoever is verified there, and the admin, must not pay for it.
+    let (known, admin, stranger) = (90, client4(98), client4(99));
+    let sekisho = scene.protect(&format!(
+        "linger = \"2s\"\n[admin]\nallow = [\"{admin}\"]\n[limits]\nconcentrated = \"block\"\nconcentrated_for = \"5s\"\n"
+    ));
+    let visit = |visits| visit_from(&scene, (0..known).map(client4).collect(), visits, PATIENCE);
+    assert_eq!(visit(known).complete(), known, "all of these addresses are verified now");
     let flood = scene.start(Shot::syn(target()).rate(20_000).seconds(60).from_prefix(prefix([203, 0, 113, 0], 24)));
     wait::until("the network is held back", PATIENCE, || !held(&sekisho).is_empty()).unwrap();
     assert_eq!(held(&sekisho)[0]["prefix"], "203.0.113.0/24");
     sekisho.await_log("203.0.113.0/24 is held back");
-    let seen = visit(&scene, 200);
+    let seen = visit(200);
     assert!(seen.complete() >= 199, "{seen}");
+    let seen = visit_from(&scene, vec![admin], 10, PATIENCE);
+    assert_eq!(seen.complete(), 10, "the admin, who is not verified: {seen}");
+    let seen = visit_from(&scene, vec![stranger], 5, Duration::from_millis(900));
+    assert_eq!(seen.complete(), 0, "an unverified neighbour: {seen}");
     assert!(sekisho.verdict("concentrated") > 1000);
     flood.stop().unwrap();
     sekisho.await_log("is held back no longer");
@@ -83,6 +96,50 @@ fn whole_connections_are_bounded_by_source_and_idle_ones_count() {
     assert!(bots.connected() < 400, "{} connections", bots.connected());
     drop(bots);
     wait::until("it may come back", PATIENCE, || held(&sekisho).is_empty()).unwrap();
+}
+
+#[test]
+fn whole_connections_are_bounded_by_network_too() {
+    let scene = Scene::new();
+    let live = prefix([198, 18, 7, 0], 24);
+    scene.make_live(live).unwrap();
+    let _server = Tiny::http(&scene.server, SERVER4, OPEN, 512).unwrap();
+    let sekisho = scene.protect("[limits]\nsource_connections = 50\nprefix_connections = 100\n");
+    // 250 addresses of one network, a few connections of each: no source has too many.
+    let bots = Bots::start(&scene.attacker, target(), live, 1000, 100).unwrap();
+    wait::until("the network is held back", PATIENCE, || sekisho.verdict("over_connections") > 0).unwrap();
+    let held_now = held(&sekisho);
+    assert_eq!((held_now.len(), &held_now[0]["prefix"]), (1, &"198.18.7.0/24".into()), "{held_now:?}");
+    let seen = visit(&scene, 200);
+    assert!(seen.complete() >= 199, "{seen}");
+    assert!(bots.connected() < 800, "{} connections", bots.connected());
+    drop(bots);
+    wait::until("it may come back", PATIENCE, || held(&sekisho).is_empty()).unwrap();
+}
+
+/// A flood at one service uses up that service's limit and nobody else's; and what is over the limit of all together proves itself.
+#[test]
+fn a_service_has_its_own_limit_and_the_host_asks_beyond_its_own() {
+    let scene = Scene::new();
+    let flooded = SocketAddr::new(SERVER4, 81);
+    let servers = [target(), flooded].map(|at| Tiny::http(&scene.server, at.ip(), at.port(), 512).unwrap());
+    let sekisho = scene.protect("[limits]\nservice = 500\nover = \"drop\"\n");
+    let flood = scene.start(Shot::syn(flooded).rate(5000).seconds(60));
+    wait::until("the flood is over its limit", PATIENCE, || sekisho.verdict("over_service") > 1000).unwrap();
+    let seen = visit(&scene, 200);
+    assert!(seen.complete() >= 199, "{seen}");
+    assert_eq!(sekisho.verdict("limit_asked"), 0);
+
+    std::fs::write(sekisho.config_file(), "[limits]\nglobal = 500\nover = \"prove\"\n").unwrap();
+    sekisho.reload();
+    wait::until("the flood is asked", PATIENCE, || sekisho.verdict("limit_asked") > 1000).unwrap();
+    let admitted = sekisho.verdict("admitted");
+    let seen = visit(&scene, 200);
+    assert!(seen.complete() >= 199, "{seen}");
+    // The flood uses up the limit early in each second, so nearly every visitor has to prove himself.
+    assert!(sekisho.verdict("admitted") - admitted > 50, "{:?}", sekisho.verdicts());
+    flood.stop().unwrap();
+    drop(servers);
 }
 
 #[test]
@@ -158,10 +215,16 @@ fn under_flood<T>(scene: &Scene, shot: &Shot, meanwhile: impl FnOnce() -> T) -> 
     })
 }
 
-/// Not a test but a measurement: `cargo test --release -p sekisho-tests --test limits -- --ignored --nocapture`.
+/// How many SYNs a second the ways are compared at: `RATE=100000 cargo test ...`.
+fn rate() -> u32 {
+    std::env::var("RATE").map_or(20_000, |rate| rate.parse().expect("RATE is a number of SYNs a second"))
+}
+
+/// Not a test but a measurement: `RATE=100000 cargo test --release -p sekisho-tests --test limits -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement for docs/operations/limits.md; it takes two minutes"]
 fn iptables_and_our_limits_side_by_side() {
+    println!("<!-- {} SYN/s wished -->", rate());
     println!("| Limit | Scattered flood | Concentrated flood |\n|---|---|---|");
     for way in WAYS {
         let [scattered, concentrated] = [prefix([198, 18, 0, 0], 15), prefix([198, 18, 7, 0], 28)].map(|from| {
@@ -172,7 +235,7 @@ fn iptables_and_our_limits_side_by_side() {
                 assert!(added.success(), "{rule}");
             }
             let _sekisho = way.sekisho.map(|config| scene.protect(config));
-            under_flood(&scene, &Shot::syn(target()).rate(20_000).seconds(60).from_prefix(from), || {
+            under_flood(&scene, &Shot::syn(target()).rate(rate()).seconds(60).from_prefix(from), || {
                 let visits = Crowd::http(&scene.client, target(), "/").visits(200).rate(100);
                 visits.deadline(Duration::from_secs(5)).run().unwrap().percent()
             })

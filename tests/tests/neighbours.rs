@@ -17,13 +17,13 @@ use sekisho_tests::{PATIENCE, Scene, Sekisho};
 
 const OPEN: u16 = 80;
 /// Whose port is translated to the container's.
-const PUBLISHED: [u8; 4] = [198, 51, 100, 11];
-const CONTAINER: [u8; 4] = [198, 18, 200, 2];
-const ON_LOOPBACK: [u8; 4] = [198, 51, 100, 20];
-const IN_TUNNEL: [u8; 4] = [198, 51, 100, 193];
+const PUBLISHED: [&str; 2] = ["198.51.100.11", "2001:db8:51::11"];
+const CONTAINER: [&str; 2] = ["198.18.200.2", "2001:db8:c8::2"];
+const ON_LOOPBACK: [&str; 2] = ["198.51.100.20", "2001:db8:51::20"];
+const IN_TUNNEL: &str = "198.51.100.193";
 
-fn address(octets: [u8; 4]) -> SocketAddr {
-    SocketAddr::new(IpAddr::from(octets), OPEN)
+fn address(text: &str) -> SocketAddr {
+    SocketAddr::new(text.parse().unwrap(), OPEN)
 }
 
 /// SYNs at the service from scattered sources for as long as `meanwhile` takes. By single frames, since the generator refuses to work
@@ -72,21 +72,32 @@ fn container(scene: &Scene) -> Netns {
     topology::join(&scene.server, "c0", [2, 0, 0, 0, 1, 1], &container, [2, 0, 0, 0, 1, 2]).unwrap();
     scene
         .server
-        .ip("link add br0 type bridge\nlink set br0 up\nlink set c0 master br0\naddr add 198.18.200.1/24 dev br0")
+        .ip("link add br0 type bridge\nlink set br0 up\nlink set c0 master br0\naddr add 198.18.200.1/24 dev br0\n\
+             addr add 2001:db8:c8::1/64 dev br0 nodad")
         .unwrap();
-    container.ip("addr add 198.18.200.2/24 dev eth0\nroute add default via 198.18.200.1").unwrap();
+    container
+        .ip("addr add 198.18.200.2/24 dev eth0\nroute add default via 198.18.200.1\n\
+             addr add 2001:db8:c8::2/64 dev eth0 nodad\nroute add default via 2001:db8:c8::1")
+        .unwrap();
     scene.server.sysctl("net.ipv4.ip_forward", "1").unwrap();
+    scene.server.sysctl("net.ipv6.conf.all.forwarding", "1").unwrap();
     container
 }
 
 /// Gives the client a way to the container, and the server its other addresses.
 fn routes(scene: &Scene) {
-    scene.server.ip("addr add 198.51.100.11/32 dev eth0\naddr add 198.51.100.20/32 dev lo").unwrap();
+    scene
+        .server
+        .ip("addr add 198.51.100.11/32 dev eth0\naddr add 198.51.100.20/32 dev lo\n\
+             addr add 2001:db8:51::11/128 dev eth0 nodad\naddr add 2001:db8:51::20/128 dev lo nodad")
+        .unwrap();
     scene
         .router
-        .ip("route add 198.18.200.0/24 via 198.51.100.10\nroute add 198.51.100.20/32 via 198.51.100.10")
+        .ip("route add 198.18.200.0/24 via 198.51.100.10\nroute add 198.51.100.20/32 via 198.51.100.10\n\
+             route add 2001:db8:c8::/64 via 2001:db8:51::10\nroute add 2001:db8:51::11/128 via 2001:db8:51::10\n\
+             route add 2001:db8:51::20/128 via 2001:db8:51::10")
         .unwrap();
-    scene.client.ip("route add 198.18.200.0/24 via 203.0.113.1").unwrap();
+    scene.client.ip("route add 198.18.200.0/24 via 203.0.113.1\nroute add 2001:db8:c8::/64 via 2001:db8:c::1").unwrap();
 }
 
 fn tunnel(scene: &Scene) {
@@ -114,27 +125,27 @@ fn containers_routed_hosts_loopback_addresses_and_tunnels_keep_working_while_arm
     tunnel(&scene);
     let publish = "chain pre { type nat hook prerouting priority dstnat; ip daddr 198.51.100.11 tcp dport 80 dnat to 198.18.200.2; }";
     let _nat = Rules::add(&scene.server, "ip docker", publish).unwrap();
-    let any = |namespace, octets| Tiny::http(namespace, IpAddr::from(octets), OPEN, 512).unwrap();
-    let _servers = [
-        Tiny::http(&scene.server, SERVER4, OPEN, 512).unwrap(),
-        any(&container, CONTAINER),
-        any(&scene.server, ON_LOOPBACK),
-        any(&scene.server, IN_TUNNEL),
-    ];
-    let targets = [PUBLISHED, CONTAINER, ON_LOOPBACK, IN_TUNNEL].map(address);
+    let publish6 = "chain pre { type nat hook prerouting priority dstnat; ip6 daddr 2001:db8:51::11 tcp dport 80 dnat to 2001:db8:c8::2; }";
+    let _nat6 = Rules::add(&scene.server, "ip6 docker", publish6).unwrap();
+    let any = |namespace, text: &str| Tiny::http(namespace, text.parse().unwrap(), OPEN, 512).unwrap();
+    let mut servers = vec![Tiny::http(&scene.server, SERVER4, OPEN, 512).unwrap(), any(&scene.server, IN_TUNNEL)];
+    servers.extend(CONTAINER.map(|address| any(&container, address)));
+    servers.extend(ON_LOOPBACK.map(|address| any(&scene.server, address)));
+    let targets: Vec<SocketAddr> =
+        [PUBLISHED, CONTAINER, ON_LOOPBACK].iter().flatten().chain([&IN_TUNNEL]).map(|text| address(text)).collect();
     targets.iter().for_each(|target| reaches(&scene, *target));
     // The bound on resets is a small one, and must not touch what is forwarded.
     let sekisho = scene.protect("linger = \"5s\"\n[limits]\nclosed_ports = 5\n");
     under_flood(&scene, &sekisho, || {
-        for target in targets {
-            let seen = visit(&scene.client, target);
+        for target in &targets {
+            let seen = visit(&scene.client, *target);
             assert!(seen.complete() >= 99, "{target}: {seen}");
         }
         let seen = visit(&scene.client, SocketAddr::new(SERVER4, OPEN));
         assert!(seen.complete() >= 99, "the service itself: {seen}");
         // And the container's own connections go out.
         let back = Tiny::http(&scene.client, client4(0), 8080, 128).unwrap();
-        let out = Crowd::http(&container, back.address(), "/").sources(vec![IpAddr::from(CONTAINER)]);
+        let out = Crowd::http(&container, back.address(), "/").sources(vec![address(CONTAINER[0]).ip()]);
         let seen = out.visits(100).rate(60).run().unwrap();
         assert!(seen.complete() >= 99, "from the container: {seen}");
     });
