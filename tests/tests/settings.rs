@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Output;
 
 use sekisho_lab::Netns;
+use sekisho_lab::middle::Rules;
 use sekisho_lab::servers::{Nginx, Postfix, Sshd};
 use sekisho_tests::{alone, program};
 use serde_json::Value;
@@ -94,6 +95,18 @@ fn what_binds_each_listener_is_told_in_its_applications_words() {
     assert_eq!((&somaxconn["wanted"], &somaxconn["binds"]), (&"2000".into(), &true.into()), "{somaxconn:#}");
     let unused = by(&plan["settings"], "key", "net.ipv4.tcp_max_syn_backlog");
     assert_eq!((&unused["wanted"], &unused["binds"]), (&Value::Null, &false.into()), "{unused:#}");
+
+    // Where a stateful rule stands before the ports, how many entries each has.
+    assert_eq!(nginx["tracked"], Value::Null, "{nginx:#}");
+    let _rules = Rules::add(
+        &server.namespace,
+        "inet states",
+        "chain in { type filter hook input priority 0; ct state invalid drop; }",
+    );
+    let _connection = server.namespace.run(|| TcpStream::connect(at(80))).unwrap().unwrap();
+    let plan = server.plan();
+    assert_eq!(by(&plan["listeners"], "port", 80)["tracked"], 1, "{plan:#}");
+    assert_eq!(by(&plan["listeners"], "port", 25)["tracked"], 0, "{plan:#}");
     drop((short, long, postfix, sshd));
 }
 

@@ -80,8 +80,10 @@ fn listener_words(listener: &ListenerAdvice) -> String {
         (Some(asked), None) => format!(", asks for {asked} (its default)"),
         (None, _) => String::new(),
     };
+    let tracked = listener.tracked.map(|count| format!("; connection tracking has {count} of its connections"));
+    let tracked = tracked.unwrap_or_default();
     let mut text = format!(
-        "{mark:<7} {place} {who}{asked}: {} half-open fit, bound by {}; {} new connections/s from 100 ms away; {} when full\n",
+        "{mark:<7} {place} {who}{asked}: {} half-open fit, bound by {}; {} new connections/s from 100 ms away; {} when full{tracked}\n",
         listener.syn_queue,
         listener.binds.words(),
         listener.burst_100ms,

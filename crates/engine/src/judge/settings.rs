@@ -106,6 +106,9 @@ pub struct ListenerAdvice {
     pub wanted: Option<u64>,
     /// The memory that both queues can take when full, in bytes, at the backlog wanted.
     pub memory_bytes: u64,
+    /// Connections to this port in connection tracking now; absent where that does not stand before it.
+    #[serde(default)]
+    pub tracked: Option<u64>,
     /// What to do; absent when nothing.
     pub todo: Option<String>,
 }
@@ -362,6 +365,7 @@ fn advice(listener: &Listener, facts: &SettingsFacts, needed: u64) -> ListenerAd
     // No flood comes to a loopback address.
     let wanted = (backlog < needed && !service.local.ip().is_loopback()).then_some(needed);
     let most = wanted.unwrap_or(backlog);
+    let tracked = facts.tracked.get(&service.local.port()).copied().unwrap_or(0);
     ListenerAdvice {
         address: service.local.ip().to_string(),
         port: service.local.port(),
@@ -374,6 +378,7 @@ fn advice(listener: &Listener, facts: &SettingsFacts, needed: u64) -> ListenerAd
         burst_100ms: syn_queue * 10,
         wanted,
         memory_bytes: u64::from(service.listeners) * (most + 1) * (HALF_OPEN_BYTES + WAITING_BYTES),
+        tracked: facts.conntrack.filter(|table| table.in_use).map(|_| tracked),
         todo: wanted.map(|wanted| todo(listener, wanted)),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::applications::{self, Configured};
-use super::{firewall, listeners, sysctl};
+use super::{addresses, firewall, listeners, sysctl};
 
 /// The settings that are looked at. One that a kernel or a network namespace does not have is left out of the facts.
 pub const KEYS: [&str; 11] = [
@@ -78,6 +79,8 @@ pub struct SettingsFacts {
     pub listeners: Vec<Listener>,
     /// Connection tracking, where the kernel has it loaded.
     pub conntrack: Option<Conntrack>,
+    /// Its entries for connections to this host, by the port that they were opened to.
+    pub tracked: BTreeMap<u16, u64>,
     /// What was received.
     pub received: Received,
     /// What came in.
@@ -113,6 +116,7 @@ pub fn facts() -> io::Result<SettingsFacts> {
         memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         listeners: listeners::services()?.into_iter().map(listener).collect(),
         conntrack: conntrack(),
+        tracked: tracked(),
         received: received(&fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default()),
         arrivals: arrivals(),
         at_boot: at_boot(),
@@ -130,6 +134,30 @@ fn conntrack() -> Option<Conntrack> {
     let max = sysctl::number("net.netfilter.nf_conntrack_max")?;
     let count = sysctl::number("net.netfilter.nf_conntrack_count").unwrap_or(0);
     Some(Conntrack { count, max, in_use: count > 0 || !firewall::nat().is_empty() || !firewall::rules().is_empty() })
+}
+
+/// The kernel's own listing of the table. Where it has none (CONFIG_NF_CONNTRACK_PROCFS), nothing is known.
+fn tracked() -> BTreeMap<u16, u64> {
+    let Ok(file) = fs::File::open("/proc/thread-self/net/nf_conntrack") else { return BTreeMap::new() };
+    let local = addresses::local().unwrap_or_default();
+    tracked_of(BufReader::new(file).lines().map_while(Result::ok), &local)
+}
+
+/// Entries of TCP to one of these addresses. A line has both directions; the first is that of whoever opened the connection:
+/// `ipv4 2 tcp 6 431999 ESTABLISHED src=... dst=... sport=... dport=80 src=...`.
+fn tracked_of(lines: impl Iterator<Item = String>, local: &[IpAddr]) -> BTreeMap<u16, u64> {
+    let mut ports = BTreeMap::new();
+    for line in lines {
+        let words = || line.split_whitespace();
+        let value = |key: &str| words().find_map(|word| word.strip_prefix(key));
+        let (Some("tcp"), Some(to), Some(port)) = (words().nth(2), value("dst="), value("dport=")) else { continue };
+        if let (Ok(to), Ok(port)) = (to.parse::<IpAddr>(), port.parse::<u16>())
+            && local.contains(&to)
+        {
+            *ports.entry(port).or_default() += 1;
+        }
+    }
+    ports
 }
 
 /// Adds up the CPUs' lines: packets, dropped, squeezed, in hexadecimal.
@@ -212,6 +240,18 @@ mod tests {
         assert_eq!(counter(text, "Tcp:", "PassiveOpens"), Some(4));
         assert_eq!(counter(text, "Tcp:", "None"), None);
         assert_eq!(counter("", "Tcp:", "PassiveOpens"), None);
+    }
+
+    #[test]
+    fn tracked_connections_are_counted_by_the_port_they_were_opened_to() {
+        let text = "ipv4 2 tcp 6 431999 ESTABLISHED src=203.0.113.9 dst=198.51.100.10 sport=4711 dport=80 src=198.51.100.10 dst=203.0.113.9 sport=80 dport=4711 [ASSURED] mark=0 use=1\n\
+            ipv4 2 tcp 6 55 SYN_RECV src=203.0.113.8 dst=198.51.100.10 sport=4712 dport=80 src=198.51.100.10 dst=203.0.113.8 sport=80 dport=4712 mark=0 use=1\n\
+            ipv4 2 tcp 6 5 SYN_SENT src=198.51.100.10 dst=203.0.113.8 sport=80 dport=443 [UNREPLIED] src=203.0.113.8 dst=198.51.100.10 sport=443 dport=80 mark=0 use=1\n\
+            ipv6 10 tcp 6 431999 ESTABLISHED src=2001:db8::9 dst=2001:db8::10 sport=1 dport=22 src=2001:db8::10 dst=2001:db8::9 sport=22 dport=1 use=1\n\
+            ipv4 2 udp 17 29 src=203.0.113.9 dst=198.51.100.10 sport=5 dport=53 src=198.51.100.10 dst=203.0.113.9 sport=53 dport=5 use=1\nnonsense\n";
+        let local = ["198.51.100.10", "2001:db8::10"].map(|address| address.parse().unwrap());
+        let found = tracked_of(text.lines().map(|line| line.trim().to_owned()), &local);
+        assert_eq!(found, BTreeMap::from([(80, 2), (22, 1)]));
     }
 
     #[test]
