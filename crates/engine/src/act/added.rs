@@ -110,7 +110,11 @@ struct Cut {
 impl Cut {
     /// Ends the prefixes that end before an address, or all of them.
     fn close(&mut self, before: Option<u128>) {
-        while let Some((last, seconds)) = self.open.pop_if(|(last, _)| before.is_none_or(|before| *last < before)) {
+        while let Some((last, seconds)) = self.open.last().copied() {
+            if before.is_some_and(|before| last >= before) {
+                break;
+            }
+            self.open.pop();
             if let Some(first) = self.next.filter(|next| *next <= last) {
                 self.pieces.push(Piece { first, last, seconds, packets: 0 });
             }

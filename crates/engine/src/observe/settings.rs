@@ -151,10 +151,9 @@ fn tracked_of(lines: impl Iterator<Item = String>, local: &[IpAddr]) -> BTreeMap
         let words = || line.split_whitespace();
         let value = |key: &str| words().find_map(|word| word.strip_prefix(key));
         let (Some("tcp"), Some(to), Some(port)) = (words().nth(2), value("dst="), value("dport=")) else { continue };
-        if let (Ok(to), Ok(port)) = (to.parse::<IpAddr>(), port.parse::<u16>())
-            && local.contains(&to)
-        {
-            *ports.entry(port).or_default() += 1;
+        match (to.parse::<IpAddr>(), port.parse::<u16>()) {
+            (Ok(to), Ok(port)) if local.contains(&to) => *ports.entry(port).or_default() += 1,
+            _ => {}
         }
     }
     ports
