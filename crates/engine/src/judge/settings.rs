@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ const WAITING_BYTES: u64 = 3072;
 /// An entry of connection tracking (slab nf_conntrack and its two hash nodes), in bytes.
 const TRACKED_BYTES: u64 = 320;
 /// The backlog below which a burst within one round trip is soon taken for a flood: a quarter of it, 256, is where Sekisho begins to ask.
-const BACKLOG_MIN: u64 = 1024;
+pub const BACKLOG_MIN: u64 = 1024;
 /// No listener gets more.
 const BACKLOG_MAX: u64 = 65_535;
 /// The busiest moment is taken to be so many times the average.
@@ -358,36 +359,54 @@ fn advice(listener: &Listener, facts: &SettingsFacts, needed: u64) -> ListenerAd
     let service = &listener.service;
     // Several listeners share a port by SO_REUSEPORT; the kernel's queue is each one's own.
     let backlog = u64::from(service.backlog / service.listeners.max(1));
-    let (syn_queue, binds) = syn_queue(listener, facts, backlog);
-    // No flood comes to a loopback address.
-    let wanted = (backlog < needed && !service.local.ip().is_loopback()).then_some(needed);
+    let configured = listener.configured.as_ref().map(|configured| u64::from(configured.backlog));
+    let number = |key| facts.number(key);
+    let (syn_queue, binds) =
+        syn_queue(backlog, configured, number("net.ipv4.tcp_syncookies"), number("net.ipv4.tcp_max_syn_backlog"));
+    let wanted = backlog_wanted(backlog, service.local.ip(), needed);
     let most = wanted.unwrap_or(backlog);
     ListenerAdvice {
         address: service.local.ip().to_string(),
         port: service.local.port(),
         application: listener.application.as_ref().map(|application| application.word().to_owned()),
-        configured: listener.configured.as_ref().map(|configured| configured.backlog.into()),
+        configured,
         file: listener.configured.as_ref().and_then(|configured| configured.file.clone()),
         backlog,
         syn_queue,
         binds,
         burst_100ms: syn_queue * 10,
         wanted,
-        memory_bytes: u64::from(service.listeners) * (most + 1) * (HALF_OPEN_BYTES + WAITING_BYTES),
+        memory_bytes: queue_bytes(service.listeners.into(), most),
         todo: wanted.map(|wanted| todo(listener, wanted)),
     }
 }
 
-fn syn_queue(listener: &Listener, facts: &SettingsFacts, backlog: u64) -> (u64, Binds) {
-    let asked = listener.configured.as_ref().map(|configured| u64::from(configured.backlog));
-    let binds = if asked.is_some_and(|asked| asked > backlog) { Binds::Somaxconn } else { Binds::Application };
-    let cookies = facts.number("net.ipv4.tcp_syncookies").unwrap_or(0);
-    let three_quarters = facts.number("net.ipv4.tcp_max_syn_backlog").unwrap_or(u64::MAX) / 4 * 3;
-    if cookies == 0 && three_quarters < backlog + 1 {
+/// How many half-open connections fit into one socket's SYN queue, and what limits that: from the backlog in force, the one that the
+/// application asks for, and the sysctls `tcp_syncookies` and `tcp_max_syn_backlog`. Cookies that are not known are taken to be on, as they are
+/// by default.
+pub fn syn_queue(
+    backlog: u64,
+    configured: Option<u64>,
+    syncookies: Option<u64>,
+    max_syn_backlog: Option<u64>,
+) -> (u64, Binds) {
+    let binds = if configured.is_some_and(|asked| asked > backlog) { Binds::Somaxconn } else { Binds::Application };
+    let three_quarters = max_syn_backlog.unwrap_or(u64::MAX) / 4 * 3;
+    if syncookies == Some(0) && three_quarters < backlog + 1 {
         (three_quarters, Binds::MaxSynBacklog)
     } else {
         (backlog + 1, binds)
     }
+}
+
+/// What a listener's backlog should be; `None`: it may stay. No flood comes to a loopback address.
+pub fn backlog_wanted(backlog: u64, address: IpAddr, needed: u64) -> Option<u64> {
+    (backlog < needed && !address.is_loopback()).then_some(needed)
+}
+
+/// The memory that both queues of so many sockets take when full, in bytes.
+pub const fn queue_bytes(sockets: u64, backlog: u64) -> u64 {
+    sockets * (backlog + 1) * (HALF_OPEN_BYTES + WAITING_BYTES)
 }
 
 /// What to write where.
