@@ -75,6 +75,12 @@ pub enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// List the incidents that the daemon wrote down: from the first service armed until all were calm again.
+    Incidents {
+        /// As JSON, for programs (its `version` is 1).
+        #[arg(long)]
+        json: bool,
+    },
     /// What `apply` leaves behind to take a change back that nobody confirms.
     #[command(hide = true)]
     Watchdog {

@@ -149,6 +149,8 @@ pub enum Source {
     Conntrack,
     /// Memory pressure (/proc/pressure).
     Pressure,
+    /// What Sekisho's daemon wrote down of an incident.
+    Sekisho,
 }
 
 /// How the record was made.
@@ -298,6 +300,9 @@ pub struct Record {
     pub listeners: Vec<Listener>,
     /// TCP sockets by state and source, as of `taken`; `None`: not seen.
     pub sockets: Option<SocketCounts>,
+    /// SYNs that met a filling queue or a limit of Sekisho's, by source: samples, one of 32. `None`: it was not there, or saw too few.
+    #[serde(default)]
+    pub asked: Option<Sources>,
     /// Connection tracking as of `taken`; `None`: not seen, or not loaded.
     pub conntrack: Option<Conntrack>,
     /// Interfaces as of `taken`.
@@ -346,6 +351,7 @@ impl Record {
             totals: BTreeMap::new(),
             listeners: Vec::new(),
             sockets: None,
+            asked: None,
             conntrack: None,
             interfaces: Vec::new(),
             sysctls: BTreeMap::new(),
