@@ -303,6 +303,9 @@ pub struct Record {
     /// SYNs that met a filling queue or a limit of Sekisho's, by source: samples, one of 32. `None`: it was not there, or saw too few.
     #[serde(default)]
     pub asked: Option<Sources>,
+    /// The limit of the control group in which processes were killed last for want of memory, in bytes, as the kernel's log tells it.
+    #[serde(default)]
+    pub group_limit_bytes: Option<u64>,
     /// Connection tracking as of `taken`; `None`: not seen, or not loaded.
     pub conntrack: Option<Conntrack>,
     /// Interfaces as of `taken`.
@@ -352,6 +355,7 @@ impl Record {
             listeners: Vec::new(),
             sockets: None,
             asked: None,
+            group_limit_bytes: None,
             conntrack: None,
             interfaces: Vec::new(),
             sysctls: BTreeMap::new(),

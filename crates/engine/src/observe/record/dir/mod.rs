@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::clock::{Clock, Zone};
-use super::live::{host, messages, workers};
+use super::live::{host, limits as limits_live, messages, workers};
 use super::{
     Origin, Record, Source, Span, Time, Why, journal, limits, lines, log, packets, sysstat, web_config, web_log,
 };
@@ -121,6 +121,14 @@ fn read(record: &mut Record, file: &Found, zone: Zone, found: &[Found]) -> io::R
         }
         Kind::Sysctl => sysctls(record, lines::open(path)?),
         Kind::Meminfo => meminfo(record, path),
+        Kind::Nftables => {
+            record.firewall_limits.extend(limits_live::nftables(&small_text(path)?));
+            Ok(())
+        }
+        Kind::Iptables => {
+            record.firewall_limits.extend(limits_live::iptables(&small_text(path)?));
+            Ok(())
+        }
     }
 }
 
@@ -207,9 +215,15 @@ fn sysctls(record: &mut Record, from: impl BufRead) -> io::Result<()> {
     Ok(())
 }
 
+/// The beginning of a file that no program writes longer than this.
+fn small_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(lines::open(path)?, limits::SETTINGS_BYTES_MAX), &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn meminfo(record: &mut Record, path: &Path) -> io::Result<()> {
-    let mut text = String::new();
-    io::Read::read_to_string(&mut io::Read::take(fs::File::open(path)?, 64 * 1024), &mut text)?;
+    let text = small_text(path)?;
     let bytes = |name: &str| super::live::counters::kibibytes(&text, name)?.checked_mul(1024);
     record.host.memory_bytes = record.host.memory_bytes.or_else(|| bytes("MemTotal"));
     record.host.swap_bytes = record.host.swap_bytes.or_else(|| bytes("SwapTotal"));
