@@ -166,8 +166,7 @@ pub fn plan(facts: &SettingsFacts, boot: Option<&BootFile>) -> Plan {
 fn needed(facts: &SettingsFacts) -> (u64, String) {
     let average = facts.arrivals.connections.checked_div(facts.arrivals.seconds).unwrap_or(0);
     let under_way = average * PEAK * ROUND_TRIP.0 / ROUND_TRIP.1;
-    // Sekisho begins to ask at a quarter of the backlog, and that should be above what is usual.
-    let needed = (under_way * 4).next_power_of_two().clamp(BACKLOG_MIN, BACKLOG_MAX);
+    let needed = backlog_for(under_way);
     let why = if needed == BACKLOG_MIN {
         format!(
             "{BACKLOG_MIN} lets 256 handshakes be under way before anything is asked of anybody; more is not needed here ({average} new connections/s on average)"
@@ -397,6 +396,12 @@ pub fn syn_queue(
     } else {
         (backlog + 1, binds)
     }
+}
+
+/// The backlog for so many handshakes under way at the busiest moment: Sekisho begins to ask at a quarter of it, and that should be above
+/// what is usual.
+pub fn backlog_for(under_way: u64) -> u64 {
+    under_way.saturating_mul(4).min(BACKLOG_MAX).next_power_of_two().clamp(BACKLOG_MIN, BACKLOG_MAX)
 }
 
 /// What a listener's backlog should be; `None`: it may stay. No flood comes to a loopback address.

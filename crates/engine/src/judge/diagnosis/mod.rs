@@ -5,7 +5,7 @@
 //!
 //! - here: what a diagnosis is, and [`diagnose`];
 //! - [`cause`]: what can be named; [`phrase`] and [`value`]: how it is said without words;
-//! - [`facts`]: the record, with what several rules ask of it reckoned once;
+//! - [`facts`]: the record, with what several rules ask of it reckoned once, above all [`flood`] and [`rush`]; [`thresholds`]: where lines are drawn;
 //! - [`rules`]: one small function for each cause, and the table of them all;
 //! - [`verdict`]: which of the findings is to blame, and what cannot be told;
 //! - [`queues`]: what each listener's queue takes; [`timeline`]: the record as rows over time.
@@ -19,16 +19,23 @@ use serde::{Deserialize, Serialize};
 use crate::observe::record::{Gap, Origin, Record, Span, Unseen};
 
 pub mod cause;
+pub mod facts;
+pub mod flood;
 pub mod phrase;
 pub mod queues;
+pub mod rules;
+pub mod rush;
+pub mod thresholds;
 pub mod timeline;
 pub mod value;
+pub mod verdict;
 
 pub use cause::{Cause, CauseKind};
 pub use phrase::{Action, Cookies, Distinction, Evidence, Keep, Refutation, Verdict};
 pub use queues::QueueRow;
 pub use timeline::Timeline;
-pub use value::{Bytes, Milliseconds, Network, Percent, Port, Rate, Value};
+use facts::Facts;
+pub use value::{Bytes, Milliseconds, Network, Number, Percent, Port, Rate, Value};
 
 /// The version of a diagnosis's JSON. It grows when a field changes its meaning or goes; new fields and kinds come without that.
 pub const VERSION: u32 = 1;
@@ -159,19 +166,24 @@ pub struct Diagnosis {
 
 /// Judges a record.
 pub fn diagnose(record: &Record, ask: &Ask) -> Diagnosis {
-    let span = ask.span.or_else(|| record.span());
+    let facts = Facts::new(record, ask);
+    let findings = rules::judge(&facts);
+    let verdict = verdict::verdict(&facts, &findings);
     Diagnosis {
         version: VERSION,
         origin: record.origin.clone(),
-        span,
-        verdict: Verdict::Healthy {},
-        findings: Vec::new(),
-        tell_apart: Vec::new(),
-        cookies: Cookies::Unknown {},
-        keep: Vec::new(),
+        span: facts.span,
+        tell_apart: verdict::tell_apart(&findings, &verdict),
+        cookies: verdict::cookies(&facts, &findings),
+        keep: verdict::keep(&facts, &findings, &verdict),
         queues: queues::table(record),
-        timeline: timeline::draw(record, span),
+        timeline: timeline::draw(record, facts.span),
         unseen: record.unseen.clone(),
-        gaps: record.gaps.clone(),
+        gaps: facts.record.gaps.clone(),
+        verdict,
+        findings,
     }
 }
+
+#[cfg(test)]
+mod tests;

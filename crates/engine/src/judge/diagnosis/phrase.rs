@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Cause;
-use super::value::{Argument, Bytes, Milliseconds, Network, Percent, Port, Rate, Value};
+use super::value::{Argument, Bytes, Milliseconds, Network, Number, Percent, Port, Rate, Value};
 use crate::act::Step;
 use crate::observe::record::{GapReason, Server, Service, Source, Span, Time};
 
@@ -92,6 +92,8 @@ phrases! {
         CompletionsFlat = "completions-flat" { usual: Rate, then: Rate, at: Time },
         /// Received TCP segments rose far above what is usual.
         SegmentsRose = "segments-rose" { usual: Rate, peak: Rate, at: Time },
+        /// Received segments are as many as these completed connections need: nothing else came.
+        SegmentsExplained = "segments-explained" { segments: u64, completed: u64 },
         /// Packets were as small as bare SYNs: mean sizes received and sent.
         SmallPackets = "small-packets" { received: Bytes, sent: Bytes },
         /// SYN-ACKs sent again each second: each is a client that did not answer.
@@ -118,6 +120,8 @@ phrases! {
         FloodingMessageUndated = "flooding-message-undated" { port: Port },
         /// Requests a minute rose with the connections.
         RequestsRose = "requests-rose" { usual: u64, peak: u64, clients: u64, at: Time },
+        /// Nearly every completed connection brought requests.
+        RequestsCame = "requests-came" { requests: u64, completed: u64 },
         /// Requests a minute stayed as usual.
         RequestsUsual = "requests-usual" { usual: u64, peak: u64 },
         /// Round-trip times of completed handshakes: median and ninetieth hundredth.
@@ -167,7 +171,7 @@ phrases! {
         /// Processes killed for want of memory, as counted.
         OutOfMemoryCounted = "out-of-memory-counted" { count: u64 },
         /// The highest load average, on so many CPUs.
-        Load = "load" { load: Rate, cpus: u64, at: Time },
+        Load = "load" { load: Number, cpus: u64, at: Time },
         /// Tasks that waited for the disk, at the most.
         BlockedTasks = "blocked-tasks" { count: u64, at: Time },
         /// The server waited in vain for what is behind it, or was refused.

@@ -63,7 +63,8 @@ pub fn table(record: &Record) -> Vec<QueueRow> {
     rows
 }
 
-fn row(listener: &Listener, record: &Record) -> QueueRow {
+/// One listener's row.
+pub fn row(listener: &Listener, record: &Record) -> QueueRow {
     let sockets = u64::from(listener.sockets.max(1));
     let backlog = u64::from(listener.backlog) / sockets;
     let configured = listener.configured_backlog.map(u64::from);

@@ -28,6 +28,8 @@ macro_rules! units {
 units! {
     /// So many each second.
     Rate(f64);
+    /// A number without a unit: a load average.
+    Number(f64);
     /// Of 100.
     Percent(f64);
     /// Bytes.
@@ -60,6 +62,8 @@ pub enum Value {
     Count(u64),
     /// So many each second.
     Rate(f64),
+    /// A number without a unit.
+    Number(f64),
     /// Of 100.
     Percent(f64),
     /// Bytes.

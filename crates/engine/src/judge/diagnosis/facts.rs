@@ -1,0 +1,176 @@
+//! The record as rules ask for it: sums, peaks, what is usual, and the events of the time in question.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::flood::{self, Flood};
+use super::rush::Rush;
+use super::thresholds::{RECENT_MS, USUAL_VALUES};
+use super::{Ask, queues};
+use crate::observe::record::{Event, EventKind, Listener, Metric, Origin, Record, Sample, Source, Span, Time};
+
+/// A record with what several rules ask of it.
+#[derive(Debug)]
+pub struct Facts<'r> {
+    /// All of the record: what is usual is learned from it.
+    pub whole: &'r Record,
+    /// What of it is about the time asked for.
+    pub record: Cow<'r, Record>,
+    /// What is asked.
+    pub ask: Ask,
+    /// Whether it is about now.
+    pub now: bool,
+    /// The time that is judged.
+    pub span: Option<Span>,
+    /// Signs that real clients came in numbers.
+    pub rush: Rush,
+    /// Signs of a flood of SYNs.
+    pub flood: Option<Flood>,
+}
+
+impl<'r> Facts<'r> {
+    /// Looks at a record.
+    pub fn new(record: &'r Record, ask: &Ask) -> Self {
+        let limited = match ask.span {
+            Some(span) => {
+                let mut limited = record.clone();
+                limited.limit_to(span);
+                Cow::Owned(limited)
+            }
+            None => Cow::Borrowed(record),
+        };
+        let now = record.origin == Origin::Live && ask.span.is_none();
+        let span = ask.span.or_else(|| if now { recent(record) } else { record.span() });
+        let mut facts = Self { whole: record, record: limited, ask: *ask, now, span, rush: Rush::default(), flood: None };
+        facts.rush = Rush::look(&facts);
+        facts.flood = flood::look(&facts);
+        facts
+    }
+
+    /// How many there were of a metric that is a rate, over the time in question. Samples of several sources may tell of the same time, so the
+    /// source that tells most counts. `None`: not measured.
+    pub fn sum(&self, metric: Metric) -> Option<f64> {
+        let mut sums: BTreeMap<Source, f64> = BTreeMap::new();
+        for sample in &self.record.samples {
+            let Some(value) = sample.values.get(&metric) else { continue };
+            *sums.entry(sample.source).or_default() += value * seconds(sample);
+        }
+        sums.into_values().max_by(f64::total_cmp)
+    }
+
+    /// For how long a metric was looked at, in milliseconds.
+    pub fn looked_ms(&self, metric: Metric) -> f64 {
+        let with = self.record.samples.iter().filter(|sample| sample.values.contains_key(&metric));
+        with.map(seconds).sum::<f64>() * 1000.0
+    }
+
+    /// The largest value, and when.
+    pub fn peak(&self, metric: Metric) -> Option<(Time, f64)> {
+        self.record.peak(metric)
+    }
+
+    /// The smallest value, and when.
+    pub fn low(&self, metric: Metric) -> Option<(Time, f64)> {
+        self.record.series(metric).min_by(|one, other| one.1.total_cmp(&other.1))
+    }
+
+    /// What is usual: the lower quartile of all that is recorded, so that trouble of up to three quarters of the time does not become usual.
+    pub fn usual(&self, metric: Metric) -> Option<f64> {
+        quartile(self.whole.series(metric).map(|(_, value)| value).collect())
+    }
+
+    /// The events of the time in question. Of now: those of the last minutes.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        let since = self.record.taken.filter(|_| self.now).map(|taken| taken.plus_ms(-RECENT_MS));
+        self.record.events.iter().filter(move |event| match (since, event.last.or(event.at)) {
+            (Some(since), Some(at)) => at >= since,
+            (Some(_), None) => false,
+            (None, _) => true,
+        })
+    }
+
+    /// How often something happened, and when first; `None`: never.
+    pub fn happened(&self, is: impl Fn(&EventKind) -> bool) -> Option<(u64, Option<Time>)> {
+        let events = self.events().filter(|event| is(&event.kind));
+        events.fold(None, |sum, event| {
+            let (count, at) = sum.unwrap_or((0, None));
+            Some((count + event.count, at.or(event.at)))
+        })
+    }
+
+    /// The ports that the kernel's message named.
+    pub fn message_ports(&self) -> Vec<(u16, Option<Time>)> {
+        let port = |event: &Event| match event.kind {
+            EventKind::SynFloodingMessage { port, .. } => Some((port, event.at)),
+            _ => None,
+        };
+        let mut ports: Vec<_> = self.events().filter_map(port).collect();
+        ports.sort_by_key(|(port, at)| (*port, *at));
+        ports.dedup_by_key(|(port, _)| *port);
+        ports
+    }
+
+    /// The listener on a port with the shortest queue.
+    pub fn listener(&self, port: u16) -> Option<&Listener> {
+        let on_port = self.record.listeners.iter().filter(|listener| listener.local.port() == port);
+        on_port.min_by_key(|listener| listener.backlog / listener.sockets.max(1))
+    }
+
+    /// The row of the queue table for a port.
+    pub fn queue(&self, port: u16) -> Option<queues::QueueRow> {
+        self.listener(port).map(|listener| queues::row(listener, &self.record))
+    }
+
+    /// Handshakes that full accept queues turned away.
+    pub fn overflows(&self) -> f64 {
+        self.sum(Metric::ListenOverflows).unwrap_or(0.0)
+    }
+
+    /// SYNs that met a full SYN queue; `None`: not measured.
+    pub fn queue_full(&self) -> Option<f64> {
+        let parts = [Metric::SynQueueFullCookies, Metric::SynQueueFullDrops].map(|metric| self.sum(metric));
+        let cookies = self.sum(Metric::CookiesSent);
+        let full = parts.into_iter().flatten().reduce(|one, other| one + other);
+        full.into_iter().chain(cookies).max_by(f64::total_cmp)
+    }
+
+    /// Requests and answers of all access logs together, by minute.
+    pub fn requests_by_minute(record: &Record) -> BTreeMap<Time, (u64, u64)> {
+        let mut minutes: BTreeMap<Time, (u64, u64)> = BTreeMap::new();
+        for traffic in &record.traffic {
+            let minute = minutes.entry(traffic.minute).or_default();
+            minute.0 += traffic.requests;
+            minute.1 += traffic.clients;
+        }
+        minutes
+    }
+
+    /// All requests in the time in question; `None`: no access log tells.
+    pub fn requests(&self) -> Option<u64> {
+        let all = self.record.traffic.iter().map(|traffic| traffic.requests);
+        (!self.record.traffic.is_empty()).then(|| all.sum())
+    }
+}
+
+/// The lower quartile; `None`: too few values.
+pub fn quartile(mut values: Vec<f64>) -> Option<f64> {
+    if values.len() < USUAL_VALUES {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 4).copied()
+}
+
+fn seconds(sample: &Sample) -> f64 {
+    sample.interval_ms as f64 / 1000.0
+}
+
+/// What of a live record is about now.
+fn recent(record: &Record) -> Option<Span> {
+    record.taken.map(|taken| Span { from: taken.plus_ms(-RECENT_MS), until: taken })
+}
+
+/// A number of things, from a sum of rates.
+pub fn whole(sum: f64) -> u64 {
+    sum.round().max(0.0) as u64
+}

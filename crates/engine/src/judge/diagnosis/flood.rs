@@ -1,0 +1,263 @@
+//! Whether SYNs came that never became connections: the one thing that every rule about SYN floods needs.
+//!
+//! Each source of facts is asked by itself, and says how sure it is; [`look`] puts their answers together. None of them counts the
+//! kernel's message, none takes a full queue for a flood: real clients fill queues too.
+
+use super::Confidence;
+use super::facts::{Facts, whole};
+use super::phrase::Evidence;
+use super::thresholds as at;
+use super::value::{Bytes, Network, Percent, Rate};
+use crate::observe::record::{Metric, Packets, Sample, Sources, Span};
+use crate::spread::{self, Counted, Shape};
+
+/// SYNs that never became connections.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flood {
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// When, as far as it is known.
+    pub span: Option<Span>,
+    /// The port that most of them were for, where it is known.
+    pub port: Option<u16>,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
+    /// Where they came from.
+    pub spread: Option<Spread>,
+}
+
+/// How the sources are spread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spread {
+    /// Whether few networks make most of it.
+    pub concentrated: bool,
+    /// The networks that do, the largest first.
+    pub networks: Vec<Network>,
+    /// In evidence.
+    pub evidence: Evidence,
+}
+
+struct Vote {
+    confidence: Confidence,
+    evidence: Vec<Evidence>,
+    span: Option<Span>,
+}
+
+/// Looks for it.
+pub fn look(facts: &Facts<'_>) -> Option<Flood> {
+    let mut votes: Vec<Vote> = facts.record.packets.iter().filter_map(captured).collect();
+    votes.extend([cookies(facts), above_completions(facts), half_open(facts)].into_iter().flatten());
+    // Rates of segments are the weakest sign: where handshakes themselves were seen, they decide.
+    if !facts.rush.certain() {
+        votes.extend(segments(facts));
+    }
+    votes.sort_by_key(|vote| vote.confidence);
+    let best = votes.first()?.confidence;
+    let agree = votes.iter().filter(|vote| vote.confidence <= Confidence::Likely).count() >= 2;
+    let sources = sources(facts);
+    Some(Flood {
+        confidence: if agree { Confidence::Certain } else { best },
+        span: votes.iter().find_map(|vote| vote.span),
+        port: port(facts, sources),
+        evidence: votes.into_iter().flat_map(|vote| vote.evidence).collect(),
+        spread: sources.and_then(spread),
+    })
+}
+
+/// A capture sees each handshake. One that saw no answers at all saw one direction only, or a server that was not there.
+fn captured(packets: &Packets) -> Option<Vote> {
+    let syns = packets.syns as f64;
+    let unanswered = if packets.syns_again as f64 >= at::SENT_AGAIN_REAL * packets.unanswered as f64 {
+        0.0
+    } else {
+        packets.unanswered as f64
+    };
+    let never = packets.half_open as f64 + unanswered + packets.flows_forgotten.saturating_sub(packets.half_open) as f64;
+    let share = never / syns.max(1.0);
+    if never < at::FLOOD_SYNS || share < at::FLOOD_SHARE {
+        return None;
+    }
+    let short = packets.span.is_some_and(|span| (span.length_ms() as f64) < at::LOOK_SHORT_MS);
+    let confidence = if packets.syn_acks == 0 || short && never < at::FLOOD_SYNS_CERTAIN {
+        Confidence::Possible
+    } else if share >= at::FLOOD_SHARE_CERTAIN && never >= at::FLOOD_SYNS_CERTAIN {
+        Confidence::Certain
+    } else {
+        Confidence::Likely
+    };
+    let share = Percent((share * 100.0).min(100.0));
+    let mut evidence =
+        vec![Evidence::SynsNeverCompleted { syns: packets.syns, completed: packets.completed.min(packets.syns), share }];
+    evidence.extend(packets.busiest_second.map(|(at, syns)| Evidence::SynRatePeak { rate: Rate(syns as f64), at }));
+    let alike = packets.syn_fingerprints.iter().max_by_key(|written| written.count);
+    evidence.extend(alike.filter(|written| written.count * 2 > packets.syns && written.completed * 10 < written.count).map(
+        |written| Evidence::WrittenAlike {
+            count: written.count,
+            completed: written.completed,
+            options: if written.options.is_empty() { "-".into() } else { written.options.clone() },
+        },
+    ));
+    if packets.syn_acks_again > 0 {
+        evidence.push(Evidence::SynAcksSentAgainCaptured { count: packets.syn_acks_again });
+    }
+    Some(Vote { confidence, evidence, span: packets.span })
+}
+
+/// Cookies that never came back. In a short look real clients' may still be under way, so that alone is not enough there: the same since
+/// boot, many times as many, says that it has been going on.
+fn cookies(facts: &Facts<'_>) -> Option<Vote> {
+    let (sent, returned) = (facts.sum(Metric::CookiesSent)?, facts.sum(Metric::CookiesReceived)?);
+    if sent - returned < at::COOKIES_MIN || returned > at::COOKIES_LOST * sent {
+        return None;
+    }
+    let share = Percent((1.0 - returned / sent) * 100.0);
+    let mut evidence =
+        vec![Evidence::CookiesNotReturned { sent: whole(sent), returned: whole(returned), share }];
+    let short = facts.looked_ms(Metric::CookiesSent) < at::LOOK_SHORT_MS;
+    let total = |metric| facts.record.totals.get(&metric).copied().unwrap_or(0.0);
+    let (all_sent, all_returned) = (total(Metric::CookiesSent), total(Metric::CookiesReceived));
+    let goes_on = all_sent >= 5.0 * sent && all_sent >= at::FLOOD_SYNS && all_returned <= at::COOKIES_LOST * all_sent;
+    if goes_on {
+        let (sent, returned) = (whole(all_sent), whole(all_returned));
+        evidence.push(Evidence::CookiesNotReturnedSinceBoot { sent, returned });
+    }
+    let again = again(facts);
+    let confidence = match (short, goes_on || again.is_some(), sent >= at::FLOOD_SYNS) {
+        (true, false, _) => Confidence::Possible,
+        (false, _, true) if sent >= at::FLOOD_SYNS_CERTAIN => Confidence::Certain,
+        (_, _, false) if !goes_on => Confidence::Possible,
+        _ => Confidence::Likely,
+    };
+    evidence.extend(again);
+    Some(Vote { confidence, evidence, span: None })
+}
+
+/// SYNs, where they are counted, beside connections. Clients that a full accept queue turned away send their SYNs again.
+fn above_completions(facts: &Facts<'_>) -> Option<Vote> {
+    let (syns, completed) = (facts.sum(Metric::Syns)?, facts.sum(Metric::PassiveOpens)?);
+    let dropped = facts.sum(Metric::ListenDrops).unwrap_or(0.0).max(facts.overflows());
+    let cookies = facts.sum(Metric::CookiesSent).unwrap_or(0.0);
+    // What was dropped for a full SYN queue counts as never completed, what an accept queue turned away does not.
+    let turned_away = if facts.overflows() > 0.0 { dropped } else { 0.0 };
+    let never = syns - completed - turned_away;
+    if never < at::FLOOD_SYNS || never < at::FLOOD_SHARE * syns {
+        return None;
+    }
+    let (when, peak) = facts.peak(Metric::Syns)?;
+    let beside = facts.record.samples.iter().find(|sample| sample.at == when);
+    let completions = beside.and_then(|sample| sample.values.get(&Metric::PassiveOpens)).copied().unwrap_or(0.0);
+    let certain = never >= at::FLOOD_SYNS_CERTAIN && never >= at::FLOOD_SHARE_CERTAIN * syns && cookies > 0.0;
+    Some(Vote {
+        confidence: if certain { Confidence::Certain } else { Confidence::Likely },
+        evidence: vec![Evidence::SynsAboveCompletions { syns: Rate(peak), completed: Rate(completions), at: when }],
+        span: None,
+    })
+}
+
+/// SYN-ACKs sent again say that whoever is half-open does not answer. A full accept queue makes the kernel do the same to real clients.
+fn again(facts: &Facts<'_>) -> Option<Evidence> {
+    let rate = facts.record.last(Metric::SynRetransmitted)?;
+    let half_open = facts.record.sockets.as_ref()?.half_open.total;
+    let jammed = facts.overflows() > 0.0 || facts.record.listeners.iter().any(|listener| listener.accept_full);
+    let many = half_open >= at::HALF_OPEN_MIN && rate >= (at::AGAIN_PER_HALF_OPEN * half_open as f64).max(2.0);
+    (many && !jammed).then_some(Evidence::SynAcksSentAgain { rate: Rate(rate) })
+}
+
+/// A queue full of half-open connections that do not answer.
+fn half_open(facts: &Facts<'_>) -> Option<Vote> {
+    let again = again(facts)?;
+    let sockets = facts.record.sockets.as_ref()?;
+    let full = facts.record.listeners.iter().any(|listener| {
+        listener.syn_queue > listener.backlog / listener.sockets.max(1) / 4 * 3 && u64::from(listener.syn_queue) >= at::HALF_OPEN_MIN
+    });
+    let count = sockets.half_open.total;
+    let half_open = Evidence::HalfOpen { count, sources: sockets.half_open.distinct };
+    let dropped = facts.sum(Metric::SynQueueFullDrops).unwrap_or(0.0);
+    let mut evidence = vec![half_open, again];
+    if dropped >= 1.0 {
+        evidence.push(Evidence::SynsDropped { count: whole(dropped) });
+    }
+    let confidence = if full { Confidence::Likely } else { Confidence::Possible };
+    Some(Vote { confidence, evidence, span: None })
+}
+
+/// From rates alone: many more small segments than the completed connections need, and no resets for them.
+fn segments(facts: &Facts<'_>) -> Option<Vote> {
+    let usual = facts.usual(Metric::SegmentsIn);
+    let peak = facts.record.samples.iter().filter_map(|sample| unexplained(sample, usual)).max_by(|one, other| one.0.total_cmp(&other.0))?;
+    let (_, sample) = peak;
+    let value = |metric| sample.values.get(&metric).copied();
+    let segments = value(Metric::SegmentsIn)?;
+    let mean = |bytes, packets| Some(value(bytes)? / value(packets)?.max(1.0));
+    let received = mean(Metric::BytesIn, Metric::PacketsIn)?;
+    let sent = mean(Metric::BytesOut, Metric::PacketsOut)?;
+    if received > at::SMALL_IN_BYTES || sent > at::SMALL_OUT_BYTES {
+        return None;
+    }
+    let then = value(Metric::PassiveOpens)?;
+    let mut evidence = vec![Evidence::SegmentsRose { usual: Rate(usual.unwrap_or(0.0)), peak: Rate(segments), at: sample.at }];
+    let usual_completions = facts.usual(Metric::PassiveOpens).unwrap_or(0.0);
+    evidence.push(Evidence::CompletionsFlat { usual: Rate(usual_completions), then: Rate(then), at: sample.at });
+    evidence.push(Evidence::SmallPackets { received: Bytes(whole(received)), sent: Bytes(whole(sent)) });
+    // The message says only that a queue was full at some time. With such segments beside it, both have one cause.
+    let message = facts.message_ports().iter().any(|(_, at)| at.is_some());
+    let confidence = if message { Confidence::Likely } else { Confidence::Possible };
+    let from = sample.at.plus_ms(-i64::try_from(sample.interval_ms).unwrap_or(0));
+    Some(Vote { confidence, evidence, span: Some(Span { from, until: sample.at }) })
+}
+
+/// How many segments a second are more than connections explain, where that is most of them.
+fn unexplained<'s>(sample: &'s Sample, usual: Option<f64>) -> Option<(f64, &'s Sample)> {
+    let value = |metric| sample.values.get(&metric).copied();
+    let segments = value(Metric::SegmentsIn)?;
+    let needed = value(Metric::PassiveOpens)? * at::SEGMENTS_PER_CONNECTION;
+    let resets = value(Metric::ResetsSent).unwrap_or(0.0);
+    let more = segments - needed - usual.unwrap_or(0.0);
+    let many = segments >= at::SEGMENTS_MIN && segments >= at::SEGMENTS_RISE * usual?;
+    (many && more >= at::FLOOD_SHARE * segments && resets < at::RESETS_SHARE * segments).then_some((more, sample))
+}
+
+/// Where SYNs came from, by the best that is known.
+fn sources<'f>(facts: &'f Facts<'_>) -> Option<&'f Sources> {
+    let captured = facts.record.packets.iter().map(|packets| &packets.syn_sources).max_by_key(|sources| sources.total);
+    let half_open = facts.record.sockets.as_ref().map(|sockets| &sockets.half_open);
+    let known = [captured, facts.record.asked.as_ref(), half_open];
+    known.into_iter().flatten().find(|sources| sources.total >= at::HALF_OPEN_MIN)
+}
+
+/// As the daemon judges it: see [`spread`](crate::spread).
+fn spread(sources: &Sources) -> Option<Spread> {
+    let networks: Vec<u64> = sources.top_prefixes.iter().map(|network| network.count).collect();
+    // Few samples say nothing of a stream; of a queue that is full, they are all there is.
+    let samples = sources.total.max(spread::SAMPLES_MIN);
+    let shape =
+        spread::judge(Counted { asked: sources.total, samples, distinct: sources.distinct, networks: &networks });
+    let part = |votes: u64| Percent(spread::part(votes, sources.total) * 100.0);
+    match shape {
+        Shape::Quiet => None,
+        Shape::Scattered => Some(Spread {
+            concentrated: false,
+            networks: Vec::new(),
+            evidence: Evidence::SourcesScattered {
+                seen: sources.total,
+                sources: sources.distinct,
+                largest: part(networks.first().copied().unwrap_or(0)),
+            },
+        }),
+        Shape::Concentrated(many) => {
+            let first: Vec<Network> = sources.top_prefixes.iter().take(many).map(Network::from).collect();
+            let share = part(networks.iter().take(many).sum());
+            let evidence =
+                Evidence::SourcesConcentrated { networks: many as u64, share, largest: *first.first()? };
+            Some(Spread { concentrated: true, networks: first, evidence })
+        }
+    }
+}
+
+fn port(facts: &Facts<'_>, sources: Option<&Sources>) -> Option<u16> {
+    let most = sources.and_then(|sources| sources.by_port.iter().max_by_key(|(_, count)| **count));
+    most.map(|(port, _)| *port).or_else(|| match facts.message_ports().as_slice() {
+        [(port, _)] => Some(*port),
+        _ => None,
+    })
+}
