@@ -20,7 +20,6 @@ pub fn store(pins: &Pins) -> Store {
 }
 
 /// One of them, for `sekisho explain N`.
-#[allow(dead_code, reason = "`explain` is not wired yet")]
 pub fn load(number: u64) -> Result<Incident, Failure> {
     let store = store(&Pins::here()?);
     let hint = "`sekisho incidents` lists those there are";
