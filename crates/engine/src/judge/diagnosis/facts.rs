@@ -7,7 +7,9 @@ use super::flood::{self, Flood};
 use super::rush::Rush;
 use super::thresholds::{RECENT_MS, USUAL_VALUES};
 use super::{Ask, queues};
-use crate::observe::record::{Event, EventKind, Listener, Metric, Origin, Record, Sample, Source, Span, Time};
+use crate::observe::record::{
+    Event, EventKind, Listener, Metric, Origin, Record, Sample, Source, Span, Time, WebTraffic,
+};
 
 /// A record with what several rules ask of it.
 #[derive(Debug)]
@@ -41,7 +43,8 @@ impl<'r> Facts<'r> {
         };
         let now = record.origin == Origin::Live && ask.span.is_none();
         let span = ask.span.or_else(|| if now { recent(record) } else { record.span() });
-        let mut facts = Self { whole: record, record: limited, ask: *ask, now, span, rush: Rush::default(), flood: None };
+        let mut facts =
+            Self { whole: record, record: limited, ask: *ask, now, span, rush: Rush::default(), flood: None };
         facts.rush = Rush::look(&facts);
         facts.flood = flood::look(&facts);
         facts
@@ -126,12 +129,19 @@ impl<'r> Facts<'r> {
         self.sum(Metric::ListenOverflows).unwrap_or(0.0)
     }
 
+    /// SYNs that a full queue dropped since cookies are off; `None`: none, or they are on. Where `tcp_max_syn_backlog` stops the queue the
+    /// kernel counts them among all that listeners dropped only.
+    pub fn dropped_for_no_cookies(&self) -> Option<f64> {
+        let counted = self.sum(Metric::SynQueueFullDrops).unwrap_or(0.0);
+        let off = self.record.sysctl("net.ipv4.tcp_syncookies") == Some(0);
+        let all = self.sum(Metric::ListenDrops).filter(|_| off).unwrap_or(0.0);
+        Some(counted.max(all - self.overflows())).filter(|dropped| *dropped >= 1.0)
+    }
+
     /// SYNs that met a full SYN queue; `None`: not measured.
     pub fn queue_full(&self) -> Option<f64> {
-        let parts = [Metric::SynQueueFullCookies, Metric::SynQueueFullDrops].map(|metric| self.sum(metric));
-        let cookies = self.sum(Metric::CookiesSent);
-        let full = parts.into_iter().flatten().reduce(|one, other| one + other);
-        full.into_iter().chain(cookies).max_by(f64::total_cmp)
+        let full = [Metric::SynQueueFullCookies, Metric::CookiesSent].map(|metric| self.sum(metric));
+        full.into_iter().chain([self.dropped_for_no_cookies()]).flatten().max_by(f64::total_cmp)
     }
 
     /// Requests and answers of all access logs together, by minute.
@@ -143,6 +153,14 @@ impl<'r> Facts<'r> {
             minute.1 += traffic.clients;
         }
         minutes
+    }
+
+    /// Of those minutes in which at least this share of the requests was of a sort: how many of the sort, and all requests. A bad hour does not
+    /// drown in a good week.
+    pub fn bad_minutes(&self, share: f64, of: impl Fn(&WebTraffic) -> u64) -> (u64, u64) {
+        let bad =
+            self.record.traffic.iter().filter(|some| of(some) > 0 && of(some) as f64 >= share * some.requests as f64);
+        bad.fold((0, 0), |(bad, all), some| (bad + of(some), all + some.requests))
     }
 
     /// All requests in the time in question; `None`: no access log tells.

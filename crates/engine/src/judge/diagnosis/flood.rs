@@ -6,9 +6,10 @@
 use super::Confidence;
 use super::facts::{Facts, whole};
 use super::phrase::Evidence;
+use super::queues;
 use super::thresholds as at;
 use super::value::{Bytes, Network, Percent, Rate};
-use crate::observe::record::{Metric, Packets, Sample, Sources, Span};
+use crate::observe::record::{Listener, Metric, Packets, Sample, Sources, Span};
 use crate::spread::{self, Counted, Shape};
 
 /// SYNs that never became connections.
@@ -59,20 +60,30 @@ pub fn look(facts: &Facts<'_>) -> Option<Flood> {
         confidence: if agree { Confidence::Certain } else { best },
         span: votes.iter().find_map(|vote| vote.span),
         port: port(facts, sources),
-        evidence: votes.into_iter().flat_map(|vote| vote.evidence).collect(),
+        evidence: told_once(votes.into_iter().flat_map(|vote| vote.evidence)),
         spread: sources.and_then(spread),
     })
 }
 
+fn told_once(all: impl Iterator<Item = Evidence>) -> Vec<Evidence> {
+    all.fold(Vec::new(), |mut told, evidence| {
+        if !told.contains(&evidence) {
+            told.push(evidence);
+        }
+        told
+    })
+}
+
+/// SYNs of a capture that nobody wanted to complete: answered and not completed, or not answered and not sent again, as real clients do.
+pub fn never_completed(packets: &Packets) -> f64 {
+    let again = packets.syns_again as f64 >= at::SENT_AGAIN_REAL * packets.unanswered as f64;
+    let unanswered = if again { 0 } else { packets.unanswered };
+    (unanswered + packets.half_open.max(packets.flows_forgotten)) as f64
+}
+
 /// A capture sees each handshake. One that saw no answers at all saw one direction only, or a server that was not there.
 fn captured(packets: &Packets) -> Option<Vote> {
-    let syns = packets.syns as f64;
-    let unanswered = if packets.syns_again as f64 >= at::SENT_AGAIN_REAL * packets.unanswered as f64 {
-        0.0
-    } else {
-        packets.unanswered as f64
-    };
-    let never = packets.half_open as f64 + unanswered + packets.flows_forgotten.saturating_sub(packets.half_open) as f64;
+    let (syns, never) = (packets.syns as f64, never_completed(packets));
     let share = never / syns.max(1.0);
     if never < at::FLOOD_SYNS || share < at::FLOOD_SHARE {
         return None;
@@ -86,17 +97,22 @@ fn captured(packets: &Packets) -> Option<Vote> {
         Confidence::Likely
     };
     let share = Percent((share * 100.0).min(100.0));
-    let mut evidence =
-        vec![Evidence::SynsNeverCompleted { syns: packets.syns, completed: packets.completed.min(packets.syns), share }];
+    let mut evidence = vec![Evidence::SynsNeverCompleted {
+        syns: packets.syns,
+        completed: packets.completed.min(packets.syns),
+        share,
+    }];
     evidence.extend(packets.busiest_second.map(|(at, syns)| Evidence::SynRatePeak { rate: Rate(syns as f64), at }));
     let alike = packets.syn_fingerprints.iter().max_by_key(|written| written.count);
-    evidence.extend(alike.filter(|written| written.count * 2 > packets.syns && written.completed * 10 < written.count).map(
-        |written| Evidence::WrittenAlike {
-            count: written.count,
-            completed: written.completed,
-            options: if written.options.is_empty() { "-".into() } else { written.options.clone() },
-        },
-    ));
+    evidence.extend(
+        alike.filter(|written| written.count * 2 > packets.syns && written.completed * 10 < written.count).map(
+            |written| Evidence::WrittenAlike {
+                count: written.count,
+                completed: written.completed,
+                options: if written.options.is_empty() { "-".into() } else { written.options.clone() },
+            },
+        ),
+    );
     if packets.syn_acks_again > 0 {
         evidence.push(Evidence::SynAcksSentAgainCaptured { count: packets.syn_acks_again });
     }
@@ -111,8 +127,7 @@ fn cookies(facts: &Facts<'_>) -> Option<Vote> {
         return None;
     }
     let share = Percent((1.0 - returned / sent) * 100.0);
-    let mut evidence =
-        vec![Evidence::CookiesNotReturned { sent: whole(sent), returned: whole(returned), share }];
+    let mut evidence = vec![Evidence::CookiesNotReturned { sent: whole(sent), returned: whole(returned), share }];
     let short = facts.looked_ms(Metric::CookiesSent) < at::LOOK_SHORT_MS;
     let total = |metric| facts.record.totals.get(&metric).copied().unwrap_or(0.0);
     let (all_sent, all_returned) = (total(Metric::CookiesSent), total(Metric::CookiesReceived));
@@ -166,25 +181,30 @@ fn again(facts: &Facts<'_>) -> Option<Evidence> {
 /// A queue full of half-open connections that do not answer.
 fn half_open(facts: &Facts<'_>) -> Option<Vote> {
     let again = again(facts)?;
-    let sockets = facts.record.sockets.as_ref()?;
-    let full = facts.record.listeners.iter().any(|listener| {
-        listener.syn_queue > listener.backlog / listener.sockets.max(1) / 4 * 3 && u64::from(listener.syn_queue) >= at::HALF_OPEN_MIN
-    });
-    let count = sockets.half_open.total;
-    let half_open = Evidence::HalfOpen { count, sources: sockets.half_open.distinct };
-    let dropped = facts.sum(Metric::SynQueueFullDrops).unwrap_or(0.0);
-    let mut evidence = vec![half_open, again];
-    if dropped >= 1.0 {
-        evidence.push(Evidence::SynsDropped { count: whole(dropped) });
+    let full = |listener: &Listener| {
+        let fits = queues::row(listener, &facts.record).fits * u64::from(listener.sockets.max(1));
+        let half_open = u64::from(listener.syn_queue);
+        half_open >= at::HALF_OPEN_MIN && half_open >= fits / 4 * 3
+    };
+    if !facts.record.listeners.iter().any(full) {
+        return None;
     }
-    let confidence = if full { Confidence::Likely } else { Confidence::Possible };
-    Some(Vote { confidence, evidence, span: None })
+    let sockets = facts.record.sockets.as_ref()?;
+    let half_open = Evidence::HalfOpen { count: sockets.half_open.total, sources: sockets.half_open.distinct };
+    let dropped = facts.dropped_for_no_cookies().map(|dropped| Evidence::SynsDropped { count: whole(dropped) });
+    let evidence = [half_open, again].into_iter().chain(dropped).collect();
+    Some(Vote { confidence: Confidence::Likely, evidence, span: None })
 }
 
 /// From rates alone: many more small segments than the completed connections need, and no resets for them.
 fn segments(facts: &Facts<'_>) -> Option<Vote> {
     let usual = facts.usual(Metric::SegmentsIn);
-    let peak = facts.record.samples.iter().filter_map(|sample| unexplained(sample, usual)).max_by(|one, other| one.0.total_cmp(&other.0))?;
+    let peak = facts
+        .record
+        .samples
+        .iter()
+        .filter_map(|sample| unexplained(sample, usual))
+        .max_by(|one, other| one.0.total_cmp(&other.0))?;
     let (_, sample) = peak;
     let value = |metric| sample.values.get(&metric).copied();
     let segments = value(Metric::SegmentsIn)?;
@@ -195,7 +215,8 @@ fn segments(facts: &Facts<'_>) -> Option<Vote> {
         return None;
     }
     let then = value(Metric::PassiveOpens)?;
-    let mut evidence = vec![Evidence::SegmentsRose { usual: Rate(usual.unwrap_or(0.0)), peak: Rate(segments), at: sample.at }];
+    let mut evidence =
+        vec![Evidence::SegmentsRose { usual: Rate(usual.unwrap_or(0.0)), peak: Rate(segments), at: sample.at }];
     let usual_completions = facts.usual(Metric::PassiveOpens).unwrap_or(0.0);
     evidence.push(Evidence::CompletionsFlat { usual: Rate(usual_completions), then: Rate(then), at: sample.at });
     evidence.push(Evidence::SmallPackets { received: Bytes(whole(received)), sent: Bytes(whole(sent)) });
@@ -247,8 +268,7 @@ fn spread(sources: &Sources) -> Option<Spread> {
         Shape::Concentrated(many) => {
             let first: Vec<Network> = sources.top_prefixes.iter().take(many).map(Network::from).collect();
             let share = part(networks.iter().take(many).sum());
-            let evidence =
-                Evidence::SourcesConcentrated { networks: many as u64, share, largest: *first.first()? };
+            let evidence = Evidence::SourcesConcentrated { networks: many as u64, share, largest: *first.first()? };
             Some(Spread { concentrated: true, networks: first, evidence })
         }
     }

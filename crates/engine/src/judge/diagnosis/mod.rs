@@ -31,10 +31,10 @@ pub mod value;
 pub mod verdict;
 
 pub use cause::{Cause, CauseKind};
+use facts::Facts;
 pub use phrase::{Action, Cookies, Distinction, Evidence, Keep, Refutation, Verdict};
 pub use queues::QueueRow;
 pub use timeline::Timeline;
-use facts::Facts;
 pub use value::{Bytes, Milliseconds, Network, Number, Percent, Port, Rate, Value};
 
 /// The version of a diagnosis's JSON. It grows when a field changes its meaning or goes; new fields and kinds come without that.

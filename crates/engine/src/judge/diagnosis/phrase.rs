@@ -274,6 +274,8 @@ phrases! {
         SourcesAreScattered = "sources-are-scattered" {},
         /// The accept queue stays empty under the same load.
         AcceptQueueStaysEmpty = "accept-queue-stays-empty" { port: Port },
+        /// Answers that come quickly at such times.
+        AnswersQuick = "answers-quick" {},
         /// Workers that are idle at such times.
         WorkersIdle = "workers-idle" { server: Server },
         /// Workers that take less than this: then they fit.

@@ -1,6 +1,7 @@
 //! Signs that real clients came in numbers: handshakes completed, cookies that came back, requests in access logs.
 
 use super::facts::{Facts, quartile, whole};
+use super::flood;
 use super::phrase::Evidence;
 use super::thresholds as at;
 use super::value::{Milliseconds, Percent, Rate};
@@ -35,8 +36,10 @@ impl Rush {
             completions: completions(facts),
             requests: rose(facts).or_else(|| came(facts)),
             explained: explained(facts),
-            round_trips: round_trips
-                .map(|us| Evidence::RoundTrips { median: Milliseconds(us[1] / 1000), slow: Milliseconds(us[2] / 1000) }),
+            round_trips: round_trips.map(|us| Evidence::RoundTrips {
+                median: Milliseconds(us[1] / 1000),
+                slow: Milliseconds(us[2] / 1000),
+            }),
             round_trip_ms: round_trips.map_or(at::ROUND_TRIP_MS, |us| (us[2] / 1000).max(1)),
         }
     }
@@ -53,14 +56,8 @@ impl Rush {
 
     /// All of it as evidence, the weightiest first.
     pub fn evidence(&self) -> Vec<Evidence> {
-        let all = [
-            &self.cookies,
-            &self.captured,
-            &self.completions,
-            &self.requests,
-            &self.explained,
-            &self.round_trips,
-        ];
+        let all =
+            [&self.cookies, &self.captured, &self.completions, &self.requests, &self.explained, &self.round_trips];
         all.into_iter().flatten().cloned().collect()
     }
 }
@@ -73,10 +70,10 @@ fn cookies(facts: &Facts<'_>) -> Option<Evidence> {
 }
 
 fn captured(packets: &Packets) -> Option<Evidence> {
-    let share = packets.completed as f64 / packets.syns.max(1) as f64;
-    let real = packets.syns as f64 >= at::COOKIES_MIN && share >= at::FLOOD_SHARE_CERTAIN;
-    let (syns, completed) = (packets.syns, packets.completed.min(packets.syns));
-    real.then(|| Evidence::SynsCompleted { syns, completed, share: Percent((share * 100.0).min(100.0)) })
+    let completed = packets.completed.min(packets.syns);
+    let real = completed as f64 >= at::COOKIES_MIN && flood::never_completed(packets) * 4.0 <= completed as f64;
+    let share = Percent(completed as f64 / packets.syns.max(1) as f64 * 100.0);
+    real.then_some(Evidence::SynsCompleted { syns: packets.syns, completed, share })
 }
 
 fn completions(facts: &Facts<'_>) -> Option<Evidence> {
@@ -105,9 +102,13 @@ fn explained(facts: &Facts<'_>) -> Option<Evidence> {
     let both = |metric| move |sample: &crate::observe::record::Sample| sample.values.get(&metric).copied();
     let (segments, passive) = (both(Metric::SegmentsIn), both(Metric::PassiveOpens));
     let samples = facts.record.samples.iter().filter(|sample| segments(sample).is_some() && passive(sample).is_some());
-    let peak = samples.max_by(|one, other| segments(one).partial_cmp(&segments(other)).unwrap_or(std::cmp::Ordering::Equal))?;
+    let peak = samples
+        .max_by(|one, other| segments(one).partial_cmp(&segments(other)).unwrap_or(std::cmp::Ordering::Equal))?;
     let (segments, passive) = (segments(peak)?, passive(peak)?);
     let seconds = peak.interval_ms as f64 / 1000.0;
     let explained = passive >= 1.0 && segments <= passive * at::SEGMENTS_PER_CONNECTION;
-    explained.then(|| Evidence::SegmentsExplained { segments: whole(segments * seconds), completed: whole(passive * seconds) })
+    explained.then(|| Evidence::SegmentsExplained {
+        segments: whole(segments * seconds),
+        completed: whole(passive * seconds),
+    })
 }

@@ -60,7 +60,7 @@ pub const PRESSURE_FULL: f64 = 10.0;
 /// Load for each CPU that is far from busy and near to stuck.
 pub const LOAD_PER_CPU: f64 = 8.0;
 /// Connections without a byte; browsers open a few ahead of need.
-pub const SILENT_MIN: u64 = 80;
+pub const SILENT_MIN: u64 = 30;
 /// And their share of all established.
 pub const SILENT_SHARE: f64 = 0.5;
 /// Requests that timed out, and their share: browsers' unused connections are a few of a hundred.
@@ -70,11 +70,13 @@ pub const TIMEOUTS_SHARE: f64 = 0.3;
 /// Connections for each request that are too many.
 pub const CONNECTIONS_PER_REQUEST: f64 = 5.0;
 /// Connections with a closed window; a phone that lost its net is one.
-pub const STALLED_MIN: u64 = 40;
+pub const STALLED_MIN: u64 = 20;
 /// And their share of all established.
 pub const STALLED_SHARE: f64 = 0.2;
-/// Zero windows of a capture's TCP segments.
-pub const ZERO_WINDOWS_SHARE: f64 = 0.1;
+/// Zero windows of a capture, and their share of its TCP segments: in usual traffic there is not one in a thousand.
+pub const ZERO_WINDOWS_MIN: u64 = 100;
+/// See [`ZERO_WINDOWS_MIN`].
+pub const ZERO_WINDOWS_SHARE: f64 = 0.02;
 /// A table this full turns connections away soon.
 pub const TABLE_FULL: f64 = 0.95;
 /// A table this full is a risk.

@@ -4,21 +4,9 @@ use std::collections::BTreeSet;
 
 use super::facts::{Facts, whole};
 use super::phrase::{Cookies, Distinction, Keep, Verdict};
+use super::rules::FOLLOWS;
 use super::{Cause, CauseKind, Confidence, Finding, Role, TellApart};
 use crate::observe::record::{EventKind, Metric, Server, Source, Why};
-
-/// What follows from a flood of SYNs, and so is no cause beside it.
-const FOLLOWS_FROM_FLOOD: &[Cause] = &[
-    Cause::ConntrackFull,
-    Cause::ReceiveSaturated,
-    Cause::SynackRetriesHigh,
-    Cause::CookiesInert,
-    Cause::MessageAlone,
-];
-
-/// What connections that stay silent, or readers that stall, bring about by themselves.
-const FOLLOWS_FROM_CONNECTIONS: &[Cause] =
-    &[Cause::WorkersExhausted, Cause::SlowApplication, Cause::BurstOverBacklog, Cause::CookiesInert, Cause::MessageAlone];
 
 /// Pairs that the same facts can speak for, with what tells them apart.
 const PAIRS: &[(Cause, Cause, &[Distinction])] = &[
@@ -52,15 +40,17 @@ fn blamed(findings: &[Finding]) -> Blamed {
         findings.iter().filter(is).map(|finding| finding.cause).collect()
     };
     let attacks = causes(&|finding| blames(finding) && finding.kind == CauseKind::Attack);
-    let flood = attacks.iter().any(|cause| matches!(cause, Cause::SpoofedFlood | Cause::ConcentratedFlood | Cause::SynFlood));
-    let connections = attacks.iter().any(|cause| matches!(cause, Cause::ConnectionFlood | Cause::SlowReaders));
-    let follows = |cause: Cause| {
-        flood && FOLLOWS_FROM_FLOOD.contains(&cause) || connections && FOLLOWS_FROM_CONNECTIONS.contains(&cause)
+    // What an attack brings about is no cause beside it; that cookies were off is.
+    let follows = |cause: &Cause| {
+        let of = |of: &Cause| FOLLOWS.iter().any(|(one, all)| one == of && all.contains(cause));
+        *cause != Cause::CookiesOff && attacks.iter().any(of)
     };
-    let others = causes(&|finding| blames(finding) && finding.kind != CauseKind::Attack && finding.kind != CauseKind::Record);
-    let others = others.into_iter().filter(|cause| !follows(*cause)).collect();
+    let others = causes(&|finding| blames(finding) && !matches!(finding.kind, CauseKind::Attack | CauseKind::Record));
+    let others = others.into_iter().filter(|cause| !follows(cause)).collect();
     let possible = |finding: &&Finding| {
-        finding.kind == CauseKind::Attack && finding.role != Role::Standing && finding.confidence == Confidence::Possible
+        finding.kind == CauseKind::Attack
+            && finding.role != Role::Standing
+            && finding.confidence == Confidence::Possible
     };
     Blamed { attacks, others, possible: causes(&possible) }
 }
@@ -149,7 +139,7 @@ pub fn cookies(facts: &Facts<'_>, findings: &[Finding]) -> Cookies {
         finding.blames() && finding.role == Role::Main && !matches!(finding.cause, Cause::BurstOverBacklog)
     });
     match facts.record.sysctl("net.ipv4.tcp_syncookies") {
-        Some(0) => match facts.sum(Metric::SynQueueFullDrops).filter(|dropped| *dropped >= 1.0) {
+        Some(0) => match facts.dropped_for_no_cookies() {
             Some(dropped) => Cookies::OffAndMissed { dropped: whole(dropped) },
             None => Cookies::Off {},
         },

@@ -10,6 +10,8 @@ use crate::observe::record::{EventKind, Metric, Server, Sources, TurnedAwayReaso
 
 /// Networks that are proposed to be blocked, at most.
 const BLOCKED_MAX: usize = 5;
+/// Where web servers listen.
+const WEB_PORTS: [u16; 4] = [80, 443, 8080, 8443];
 
 /// SYNs that are never completed, from scattered sources: spoofed.
 pub fn spoofed_flood(facts: &Facts<'_>) -> Option<Finding> {
@@ -92,20 +94,40 @@ fn concentrated(sources: &Sources) -> Option<Evidence> {
     Some(Evidence::SourcesConcentrated { networks: 1, share, largest: Network::from(largest) })
 }
 
-/// Then: far more connections than requests, and a server that ran out of something or timed out. Connections alone are no sign: those to other
-/// services and within the host count too.
+/// Then: far more connections than requests. The kernel's count of connections has those to other services and within the host too, so
+/// beside it a server must have run out of workers; a capture tells those to web servers by themselves.
 fn few_requests(facts: &Facts<'_>) -> Option<Finding> {
-    let (completed, requests) = (facts.sum(Metric::PassiveOpens)?, facts.requests()?);
-    if completed < at::FLOOD_SYNS || completed < at::CONNECTIONS_PER_REQUEST * requests as f64 {
-        return None;
-    }
-    let (server, count, when) = workers_message(facts)?;
-    let evidence = [Evidence::FewRequests { connections: whole(completed), requests }];
-    let message = when.map_or(Evidence::WorkersLimitMessageUndated { server, count }, |at| {
-        Evidence::WorkersLimitMessage { server, count, at }
-    });
+    let (connections, requests) = captured_connections(facts).or_else(|| counted_connections(facts))?;
     let finding = Finding::new(Cause::ConnectionFlood, Role::Main, Confidence::Likely).at(facts.span);
-    Some(with_advice(facts, finding.because(evidence).because([message])))
+    let finding = finding.because([Evidence::FewRequests { connections, requests }]);
+    let message = workers_message(facts).map(|(server, count, when)| match when {
+        Some(at) => Evidence::WorkersLimitMessage { server, count, at },
+        None => Evidence::WorkersLimitMessageUndated { server, count },
+    });
+    Some(with_advice(facts, finding.because(message)))
+}
+
+fn are_many(connections: f64, requests: u64) -> bool {
+    connections >= at::FLOOD_SYNS && connections >= at::CONNECTIONS_PER_REQUEST * requests as f64
+}
+
+fn counted_connections(facts: &Facts<'_>) -> Option<(u64, u64)> {
+    let (completed, requests) = (facts.sum(Metric::PassiveOpens)?, facts.requests()?);
+    (are_many(completed, requests) && workers_message(facts).is_some()).then(|| (whole(completed), requests))
+}
+
+/// Connections completed to web servers' ports in a capture, and the requests of its minutes.
+fn captured_connections(facts: &Facts<'_>) -> Option<(u64, u64)> {
+    facts.requests()?;
+    facts.record.packets.iter().find_map(|packets| {
+        let span = packets.span?;
+        let to_web = packets.completed_sources.by_port.iter().filter(|(port, _)| WEB_PORTS.contains(port));
+        let connections: u64 = to_web.map(|(_, count)| count).sum();
+        let minutes = facts.record.traffic.iter();
+        let within = minutes.filter(|some| some.minute <= span.until && some.minute.plus_ms(59_999) >= span.from);
+        let requests = within.map(|some| some.requests - some.timeouts.min(some.requests)).sum();
+        are_many(connections as f64, requests).then_some((connections, requests))
+    })
 }
 
 /// The first message that a server's workers are all in use.
@@ -115,16 +137,17 @@ pub fn workers_message(facts: &Facts<'_>) -> Option<(Server, u64, Option<crate::
         _ => None,
     });
     let server = servers.into_iter().next()?;
-    let of_it = |kind: &EventKind| matches!(kind, EventKind::WorkersExhausted { server: other, .. } if *other == server);
+    let of_it =
+        |kind: &EventKind| matches!(kind, EventKind::WorkersExhausted { server: other, .. } if *other == server);
     let (count, when) = facts.happened(of_it)?;
     Some((server, count, when))
 }
 
 /// Then: requests that never became complete.
 fn timed_out(facts: &Facts<'_>) -> Option<Finding> {
-    let requests = facts.requests()?;
-    let timeouts: u64 = facts.record.traffic.iter().map(|minute| minute.timeouts.saturating_sub(minute.given_up)).sum();
-    if timeouts < at::TIMEOUTS_MIN || (timeouts as f64) < at::TIMEOUTS_SHARE * requests as f64 {
+    let (timeouts, requests) =
+        facts.bad_minutes(at::TIMEOUTS_SHARE, |some| some.timeouts.saturating_sub(some.given_up));
+    if timeouts < at::TIMEOUTS_MIN {
         return None;
     }
     let away = |reason| matches!(reason, TurnedAwayReason::Timeout | TurnedAwayReason::TooMany);
@@ -154,7 +177,9 @@ fn stalled(facts: &Facts<'_>) -> Option<(Vec<Evidence>, Confidence)> {
 }
 
 fn zero_windows(facts: &Facts<'_>) -> Option<(Vec<Evidence>, Confidence)> {
-    let many = |count: u64, segments: u64| count >= at::STALLED_MIN && count as f64 >= at::ZERO_WINDOWS_SHARE * segments as f64;
+    let many = |count: u64, segments: u64| {
+        count >= at::ZERO_WINDOWS_MIN && count as f64 >= at::ZERO_WINDOWS_SHARE * segments as f64
+    };
     let packets = facts.record.packets.iter().find(|packets| many(packets.zero_windows, packets.tcp))?;
     let evidence = Evidence::ZeroWindows { count: packets.zero_windows, segments: packets.tcp };
     Some((vec![evidence], Confidence::Likely))
@@ -166,7 +191,9 @@ fn given_up(facts: &Facts<'_>) -> Option<(Vec<Evidence>, Confidence)> {
         _ => None,
     })?;
     let (count, _) = facts.happened(|kind| *kind == EventKind::ClientTooSlow { server })?;
-    (count >= at::STALLED_MIN).then(|| (vec![Evidence::ClientsTooSlow { server, count }], Confidence::Likely))
+    // Over weeks, phones in tunnels make as many.
+    let many = count >= at::TIMEOUTS_MIN && count as f64 >= at::STALLED_SHARE * facts.requests()? as f64;
+    many.then(|| (vec![Evidence::ClientsTooSlow { server, count }], Confidence::Likely))
 }
 
 /// SYN-ACKs that nobody here asked for.

@@ -57,8 +57,10 @@ pub fn limit(facts: &Facts<'_>) -> Option<Finding> {
     let shared = facts.record.firewall_limits.iter().filter(|limit| !limit.per_source && concerns(facts, limit));
     let limit = shared.min_by_key(|limit| limit.rate_milli.unwrap_or(u64::MAX))?;
     let rate = limit.rate_milli? as f64 / 1000.0;
-    let signs: Vec<Evidence> =
-        [dropped(limit), reached(facts, rate), unanswered_again(facts), logged(facts, limit)].into_iter().flatten().collect();
+    let signs: Vec<Evidence> = [dropped(limit), reached(facts, rate), unanswered_again(facts), logged(facts, limit)]
+        .into_iter()
+        .flatten()
+        .collect();
     let role = if signs.is_empty() { Role::Standing } else { Role::Main };
     let confidence = if signs.len() > 1 { Confidence::Certain } else { Confidence::Likely };
     let rule = Evidence::LimitRule {
@@ -80,7 +82,8 @@ fn concerns(facts: &Facts<'_>, limit: &FirewallLimit) -> bool {
 
 /// The rule is one that drops what is over its rate, and it did.
 fn dropped(limit: &FirewallLimit) -> Option<Evidence> {
-    let drops = ["over", "--hashlimit-above"].iter().any(|word| limit.rule.split_whitespace().any(|part| part == *word));
+    let drops =
+        ["over", "--hashlimit-above"].iter().any(|word| limit.rule.split_whitespace().any(|part| part == *word));
     limit.packets.filter(|packets| drops && *packets >= LOGGED_MIN).map(|packets| Evidence::LimitMet { packets })
 }
 
@@ -88,13 +91,16 @@ fn dropped(limit: &FirewallLimit) -> Option<Evidence> {
 fn reached(facts: &Facts<'_>, rate: f64) -> Option<Evidence> {
     let (_, peak) = facts.peak(Metric::PassiveOpens)?;
     let need = facts.peak(Metric::Syns).map_or(peak, |(_, syns)| syns.max(peak));
-    (need >= at::LIMIT_REACHED * rate && peak <= 2.0 * rate.max(1.0)).then_some(Evidence::LimitBelowNeed { limit: Rate(rate), need: Rate(need) })
+    (need >= at::LIMIT_REACHED * rate && peak <= 2.0 * rate.max(1.0))
+        .then_some(Evidence::LimitBelowNeed { limit: Rate(rate), need: Rate(need) })
 }
 
 /// A rule that logs what it drops.
 fn logged(facts: &Facts<'_>, limit: &FirewallLimit) -> Option<Evidence> {
     let prefix = facts.events().find_map(|event| match &event.kind {
-        EventKind::FirewallLogged { prefix, port } if limit.port.is_none() || *port == limit.port => Some(prefix.clone()),
+        EventKind::FirewallLogged { prefix, port } if limit.port.is_none() || *port == limit.port => {
+            Some(prefix.clone())
+        }
         _ => None,
     })?;
     let of_it = |kind: &EventKind| matches!(kind, EventKind::FirewallLogged { prefix: other, .. } if *other == prefix);

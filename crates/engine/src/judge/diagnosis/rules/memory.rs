@@ -95,11 +95,11 @@ pub struct Arithmetic {
     pub processes: u64,
     /// What one takes, in bytes.
     pub each: u64,
-    /// Whether that was measured, not inferred.
+    /// Whether that was seen, not inferred.
     pub measured: bool,
     /// How it is known.
     pub evidence: Evidence,
-    /// The machine's memory, in bytes.
+    /// The machine's memory, or its control group's limit if that is less, in bytes.
     pub memory: u64,
     /// What of it workers can have, in bytes.
     pub spare: u64,
@@ -120,26 +120,23 @@ impl Arithmetic {
 /// The arithmetic of a server whose processes are its workers; `None`: something of it is not known.
 pub fn arithmetic(facts: &Facts<'_>, web: &WebServer) -> Option<Arithmetic> {
     let processes = web.processes_max.filter(|_| web.server != Server::Nginx)?;
-    let memory = facts.record.host.memory_bytes?;
+    let limits = [web.memory_limit_bytes, facts.record.host.memory_bytes];
+    let memory = limits.into_iter().flatten().min().filter(|memory| *memory > 0)?;
     let server = web.server;
     let measured = web.process_memory_bytes.or(web.process_resident_bytes).filter(|bytes| *bytes > 0);
-    let (each, evidence) = match measured {
-        Some(each) => (each, Evidence::WorkerMemory { server, each: Bytes(each) }),
-        None => killed_worker(facts, server).or_else(|| reckoned(facts.whole, server, processes))?,
-    };
-    Some(Arithmetic {
-        server,
-        processes,
-        each,
-        measured: measured.is_some(),
-        evidence,
-        memory,
-        spare: spare(facts, web, each, memory),
-    })
+    let measured = measured.map(|each| (each, Evidence::WorkerMemory { server, each: Bytes(each) }));
+    // A worker that is idle is smaller than one at work, and those that were killed were at work.
+    let known = [measured, killed_worker(facts, server)].into_iter().flatten().max_by_key(|(each, _)| *each);
+    let measured = known.is_some();
+    let (each, evidence) = known.or_else(|| reckoned(facts.whole, server, processes))?;
+    Some(Arithmetic { server, processes, each, measured, evidence, memory, spare: spare(facts, web, each, memory) })
 }
 
-/// Measured now: what is available, and what the workers have. Else a share of all.
+/// Measured now: what is available, and what the workers have. Else a share of all. A control group is for its own processes alone.
 fn spare(facts: &Facts<'_>, web: &WebServer, each: u64, memory: u64) -> u64 {
+    if web.memory_limit_bytes == Some(memory) {
+        return (memory as f64 * (1.0 - at::MEMORY_FREE)) as u64;
+    }
     let share = (memory as f64 * (1.0 - at::MEMORY_OTHERS)) as u64;
     let available = facts.record.last(Metric::MemoryAvailable).filter(|_| facts.now);
     let Some((available, processes)) = available.zip(web.processes) else { return share };
@@ -237,7 +234,8 @@ fn steps(web: &WebServer, sum: &Arithmetic) -> Vec<Action> {
     let mut steps = vec![match web.server {
         Server::Apache => {
             // Of threads the setting counts all, of processes each.
-            let threads = web.threads_per_child.as_ref().filter(|_| !is_prefork(web)).map_or(1, |threads| threads.value);
+            let threads =
+                web.threads_per_child.as_ref().filter(|_| !is_prefork(web)).map_or(1, |threads| threads.value);
             Action::ApacheWorkers { workers: sum.fit() * threads.max(1), place }
         }
         Server::PhpFpm => Action::PhpChildren { children: sum.fit(), place },
@@ -283,7 +281,8 @@ pub fn short(facts: &Facts<'_>) -> Option<Finding> {
     if harm.is_empty() || overcommitted(facts).is_some_and(|finding| finding.role != Role::Standing) {
         return None;
     }
-    let killed = harm.iter().any(|sign| matches!(sign, Evidence::OutOfMemoryKills { .. } | Evidence::OutOfMemoryCounted { .. }));
+    let killed =
+        harm.iter().any(|sign| matches!(sign, Evidence::OutOfMemoryKills { .. } | Evidence::OutOfMemoryCounted { .. }));
     let confidence = if killed { Confidence::Certain } else { Confidence::Likely };
     let span = harm_time(&harm).map(|at| crate::observe::record::Span { from: at, until: at }).or(facts.span);
     let finding = Finding::new(Cause::MemoryShort, Role::Main, confidence).at(span).because(harm);
@@ -292,7 +291,9 @@ pub fn short(facts: &Facts<'_>) -> Option<Finding> {
 
 fn harm_time(harm: &[Evidence]) -> Option<Time> {
     harm.iter().find_map(|sign| match sign {
-        Evidence::MemoryPressure { at, .. } | Evidence::MemoryLow { at, .. } | Evidence::SwapTraffic { at, .. } => Some(*at),
+        Evidence::MemoryPressure { at, .. } | Evidence::MemoryLow { at, .. } | Evidence::SwapTraffic { at, .. } => {
+            Some(*at)
+        }
         _ => None,
     })
 }

@@ -54,11 +54,48 @@ pub const RULES: &[Rule] = &[
     Rule { cause: Cause::ClockDoubt, judge: records::clock_doubt },
 ];
 
+/// What each cause brings about by itself: where both are found, the second only contributes.
+pub const FOLLOWS: &[(Cause, &[Cause])] = &[
+    (Cause::SpoofedFlood, OF_A_FLOOD),
+    (Cause::ConcentratedFlood, OF_A_FLOOD),
+    (Cause::SynFlood, OF_A_FLOOD),
+    (Cause::ConnectionFlood, OF_HELD_CONNECTIONS),
+    (Cause::SlowReaders, OF_HELD_CONNECTIONS),
+    (Cause::MemoryOvercommitted, OF_A_JAM),
+    (Cause::MemoryShort, OF_A_JAM),
+    (Cause::WorkersExhausted, OF_A_JAM),
+    (Cause::SlowApplication, &[Cause::BurstOverBacklog, Cause::CookiesInert]),
+    (Cause::ConntrackFull, &[Cause::SlowApplication]),
+    (Cause::FirewallLimit, &[Cause::SlowApplication]),
+    (Cause::CookiesOff, &[Cause::SlowApplication]),
+];
+const OF_A_FLOOD: &[Cause] =
+    &[Cause::ConntrackFull, Cause::ReceiveSaturated, Cause::CookiesOff, Cause::CookiesInert, Cause::SynackRetriesHigh];
+const OF_HELD_CONNECTIONS: &[Cause] =
+    &[Cause::WorkersExhausted, Cause::SlowApplication, Cause::BurstOverBacklog, Cause::CookiesInert];
+const OF_A_JAM: &[Cause] =
+    &[Cause::WorkersExhausted, Cause::SlowApplication, Cause::BurstOverBacklog, Cause::CookiesInert];
+
 /// What the rules find: those to blame first, the surer ones first, then in the order of [`Cause`].
 pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = RULES.iter().filter_map(|rule| (rule.judge)(facts)).collect();
+    settle(&mut findings);
     findings.sort_by_key(|finding| (finding.role, finding.confidence, finding.cause));
     findings
+}
+
+/// Puts what follows from something else behind it, and takes away that a message is all there is where it is not.
+fn settle(findings: &mut Vec<Finding>) {
+    let main = |finding: &&Finding| finding.blames() && finding.role == Role::Main;
+    let causes: Vec<Cause> = findings.iter().filter(main).map(|finding| finding.cause).collect();
+    let follows =
+        |cause: Cause, of: &Cause| *of != cause && FOLLOWS.iter().any(|(one, all)| one == of && all.contains(&cause));
+    for finding in findings.iter_mut().filter(|finding| finding.role == Role::Main) {
+        if causes.iter().any(|of| follows(finding.cause, of)) {
+            finding.role = Role::Contributing;
+        }
+    }
+    findings.retain(|finding| finding.cause != Cause::MessageAlone || causes.is_empty());
 }
 
 impl Finding {

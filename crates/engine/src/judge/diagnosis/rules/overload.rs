@@ -8,7 +8,7 @@ use super::super::{Cause, Confidence, Finding, Role, queues};
 use super::attacks::workers_message;
 use super::memory;
 use crate::judge::settings;
-use crate::observe::record::{EventKind, Interface, Listener, Metric, Server, WebServer};
+use crate::observe::record::{EventKind, Interface, Listener, Metric, Packets, Server, WebServer};
 
 /// Answers that say "overloaded", and their share of all.
 const OVERLOADED_MIN: u64 = 20;
@@ -24,14 +24,18 @@ pub fn burst_over_backlog(facts: &Facts<'_>) -> Option<Finding> {
     let confidence = burst_confidence(facts).filter(|_| !full.is_empty())?;
     let jammed = jammed(facts) || !memory::harm(facts).is_empty() || workers_message(facts).is_some();
     let role = if jammed { Role::Contributing } else { Role::Main };
-    let queue = facts.message_ports().first().map(|(port, _)| *port).or_else(|| fullest(facts)).and_then(|port| queue(facts, port));
+    let queue = crowded(facts);
     let port = queue.as_ref().map(|queue| queue.port).or_else(|| facts.message_ports().first().map(|(port, _)| *port));
     let finding = Finding::new(Cause::BurstOverBacklog, role, confidence).on(port).at(facts.span);
     let finding = finding.because(facts.rush.evidence()).because(full);
     let finding = finding.because(queue.as_ref().map(|queue| queue.takes(facts.rush.round_trip_ms)));
     let finding = finding.unless([Refutation::CaptureShowsNone {}, Refutation::CookiesNeverReturned {}]);
     let backlog = queue.and_then(|queue| queue.larger(facts));
-    Some(finding.so(backlog).so((facts.record.sysctl("net.ipv4.tcp_syncookies") != Some(0)).then_some(Action::LeaveCookies {})))
+    Some(
+        finding
+            .so(backlog)
+            .so((facts.record.sysctl("net.ipv4.tcp_syncookies") != Some(0)).then_some(Action::LeaveCookies {})),
+    )
 }
 
 /// How sure it is that real clients filled a queue. Full queues alone say nothing about who did it.
@@ -41,13 +45,14 @@ fn burst_confidence(facts: &Facts<'_>) -> Option<Confidence> {
     let rose = rush.completions.is_some() || matches!(rush.requests, Some(Evidence::RequestsRose { .. }));
     if flooded || jammed(facts) {
         // Something else fills queues; real clients came in numbers too if completions or requests rose.
-        return rose.then_some(Confidence::Likely);
+        return (rose || rush.certain()).then_some(Confidence::Likely);
     }
     if rush.certain() {
         return Some(Confidence::Certain);
     }
     let fits = facts.message_ports().first().and_then(|(port, _)| queue(facts, *port)).map(|queue| queue.fits as f64);
-    let peak = facts.peak(Metric::PassiveOpens).map(|(_, peak)| peak * WITHIN_SAMPLE * rush.round_trip_ms as f64 / 1000.0);
+    let peak =
+        facts.peak(Metric::PassiveOpens).map(|(_, peak)| peak * WITHIN_SAMPLE * rush.round_trip_ms as f64 / 1000.0);
     let plausible = fits.zip(peak).is_none_or(|(fits, peak)| peak >= fits);
     let shown = rose || rush.explained.is_some() && rush.requests.is_some();
     match (shown, plausible, rush.any() || rush.explained.is_some()) {
@@ -57,28 +62,57 @@ fn burst_confidence(facts: &Facts<'_>) -> Option<Confidence> {
     }
 }
 
+/// The queue that it is about: the message's, the fullest now, else that of the web server.
+fn crowded<'f>(facts: &'f Facts<'_>) -> Option<Queue<'f>> {
+    let named = facts.message_ports().first().map(|(port, _)| *port).or_else(|| fullest(facts));
+    named.and_then(|port| queue(facts, port)).or_else(|| queue(facts, 80)).or_else(|| queue(facts, 443))
+}
+
 /// Signs that a SYN queue was full.
 fn queue_full(facts: &Facts<'_>) -> Vec<Evidence> {
-    let counted = facts.queue_full().filter(|full| *full >= 1.0);
+    let counted = facts.queue_full().filter(|full| *full >= at::COOKIES_MIN);
     let messages = facts.message_ports().into_iter().map(|(port, at)| match at {
         Some(at) => Evidence::FloodingMessage { port: Port(port), at },
         None => Evidence::FloodingMessageUndated { port: Port(port) },
     });
     let mut signs: Vec<Evidence> =
         counted.map(|full| Evidence::SynQueueFull { count: whole(full) }).into_iter().chain(messages.take(3)).collect();
+    if signs.is_empty() {
+        signs.extend(more_than_fits(facts));
+    }
     if signs.is_empty() && fullest(facts).is_some() {
-        let (count, sources) = facts.record.sockets.as_ref().map_or((0, 0), |sockets| (sockets.half_open.total, sockets.half_open.distinct));
+        let (count, sources) = facts
+            .record
+            .sockets
+            .as_ref()
+            .map_or((0, 0), |sockets| (sockets.half_open.total, sockets.half_open.distinct));
         signs.push(Evidence::HalfOpen { count, sources });
     }
     signs
 }
 
+/// A capture: within a round trip came more SYNs than fit, by the backlog that the web server's settings tell.
+fn more_than_fits(facts: &Facts<'_>) -> Option<Evidence> {
+    let busiest = |packets: &Packets| packets.busiest_second.filter(|_| packets.round_trip_us.is_some());
+    let (at, syns) = facts.record.packets.iter().find_map(busiest)?;
+    let fits = queue(facts, 80).or_else(|| queue(facts, 443))?.fits;
+    let takes = queues::takes(fits, facts.rush.round_trip_ms.min(1000));
+    (syns > takes).then_some(Evidence::SynRatePeak { rate: Rate(syns as f64), at })
+}
+
 /// The port of a listener whose SYN queue is full.
 fn fullest(facts: &Facts<'_>) -> Option<u16> {
     let full = |listener: &&Listener| {
-        u64::from(listener.syn_queue) >= at::HALF_OPEN_MIN && listener.syn_queue >= listener.backlog / listener.sockets.max(1)
+        u64::from(listener.syn_queue) >= at::HALF_OPEN_MIN
+            && listener.syn_queue >= listener.backlog / listener.sockets.max(1)
     };
-    facts.record.listeners.iter().filter(full).max_by_key(|listener| listener.syn_queue).map(|listener| listener.local.port())
+    facts
+        .record
+        .listeners
+        .iter()
+        .filter(full)
+        .max_by_key(|listener| listener.syn_queue)
+        .map(|listener| listener.local.port())
 }
 
 /// Whether accept queues are in the way.
@@ -119,8 +153,12 @@ fn queue<'f>(facts: &'f Facts<'_>, port: u16) -> Option<Queue<'f>> {
     let asked = web.backlog.as_ref()?.value;
     let backlog = asked.min(facts.record.sysctl("net.core.somaxconn").unwrap_or(4096));
     let sysctl = |name| facts.record.sysctl(name);
-    let (fits, _) =
-        settings::syn_queue(backlog, Some(asked), sysctl("net.ipv4.tcp_syncookies"), sysctl("net.ipv4.tcp_max_syn_backlog"));
+    let (fits, _) = settings::syn_queue(
+        backlog,
+        Some(asked),
+        sysctl("net.ipv4.tcp_syncookies"),
+        sysctl("net.ipv4.tcp_max_syn_backlog"),
+    );
     Some(Queue { port, backlog, fits, process: None, web: Some(web) })
 }
 
@@ -144,7 +182,9 @@ impl Queue<'_> {
         }
         let port = Port(self.port);
         Some(match (self.web.map(|web| (web.server, web)), self.process.as_deref()) {
-            (Some((Server::Apache, web)), _) => Action::ApacheBacklog { backlog, place: backlog_place(web, "/etc/apache2/ports.conf") },
+            (Some((Server::Apache, web)), _) => {
+                Action::ApacheBacklog { backlog, place: backlog_place(web, "/etc/apache2/ports.conf") }
+            }
             (Some((Server::Nginx, web)), _) => {
                 Action::NginxBacklog { port, backlog, place: backlog_place(web, "/etc/nginx/sites-enabled/") }
             }
@@ -169,8 +209,11 @@ pub fn workers_exhausted(facts: &Facts<'_>) -> Option<Finding> {
     let finding = finding.because(accept_overflows(facts)).because(accept_full(facts)).because(overloaded(facts));
     let more = sum.zip(web).and_then(|(sum, web)| {
         let workers = (sum.processes * 2).min(sum.fit());
-        (workers > sum.processes && memory::is_prefork(web))
-            .then(|| Action::MoreWorkers { server, workers, place: memory::workers_place(web) })
+        (workers > sum.processes && memory::is_prefork(web)).then(|| Action::MoreWorkers {
+            server,
+            workers,
+            place: memory::workers_place(web),
+        })
     });
     let keep = web.and_then(memory::keep_alive);
     let finding = finding.unless([Refutation::WorkersIdle { server }]).so(keep).so(more);
@@ -199,7 +242,8 @@ fn workers_said(facts: &Facts<'_>) -> Option<Said> {
 
 /// As many processes as there may be, while connections wait. A static pool always has as many, so that alone says nothing.
 fn workers_there(facts: &Facts<'_>) -> Option<Said> {
-    let waits = facts.record.listeners.iter().any(|listener| listener.accept_queue >= at::WAITING_MIN || listener.accept_full);
+    let waits =
+        facts.record.listeners.iter().any(|listener| listener.accept_queue >= at::WAITING_MIN || listener.accept_full);
     let all = |web: &&WebServer| {
         let limit = web.processes_max.filter(|_| web.server != Server::Nginx);
         limit.zip(web.processes).is_some_and(|(limit, there)| there >= limit)
@@ -230,7 +274,8 @@ pub fn slow_application(facts: &Facts<'_>) -> Option<Finding> {
     let server = backend_server(facts).map(|(server, _)| Action::LookAtBackend { server });
     let look = full.map_or(Action::LookAtApplications {}, |port| Action::LookAtApplication { port: Port(port) });
     let finding = finding.because(evidence).because(memory::load(facts));
-    let finding = finding.unless(full.map(|port| Refutation::AcceptQueueStaysEmpty { port: Port(port) }));
+    let empty = full.map(|port| Refutation::AcceptQueueStaysEmpty { port: Port(port) });
+    let finding = finding.unless(empty.into_iter().chain([Refutation::AnswersQuick {}]));
     Some(finding.so(server).so([look]))
 }
 
@@ -261,10 +306,8 @@ fn backend(facts: &Facts<'_>) -> Option<Evidence> {
 }
 
 fn overloaded(facts: &Facts<'_>) -> Option<Evidence> {
-    let requests = facts.requests()?;
-    let count: u64 = facts.record.traffic.iter().map(|minute| minute.overloaded + minute.given_up).sum();
-    let many = count >= OVERLOADED_MIN && count as f64 >= OVERLOADED_SHARE * requests as f64;
-    many.then_some(Evidence::AnswersOverloaded { count, requests })
+    let (count, requests) = facts.bad_minutes(OVERLOADED_SHARE, |some| some.overloaded + some.given_up);
+    (count >= OVERLOADED_MIN).then_some(Evidence::AnswersOverloaded { count, requests })
 }
 
 /// A capture: real clients, who send their SYNs again, got no answer, and others did; no firewall limit and no switched-off cookies explain it.
@@ -287,8 +330,14 @@ pub fn unanswered_again(facts: &Facts<'_>) -> Option<Evidence> {
 pub fn receive_saturated(facts: &Facts<'_>) -> Option<Finding> {
     let lost = [
         over(facts, Metric::SoftnetDrops, at::PACKETS_LOST, |rate, at| Evidence::SoftnetDrops { rate: Rate(rate), at }),
-        over(facts, Metric::InterfaceOverruns, at::PACKETS_LOST, |rate, at| Evidence::InterfaceOverruns { rate: Rate(rate), at }),
-        over(facts, Metric::InterfaceUse, at::INTERFACE_FULL, |share, at| Evidence::InterfaceUse { share: Percent(share), at }),
+        over(facts, Metric::InterfaceOverruns, at::PACKETS_LOST, |rate, at| Evidence::InterfaceOverruns {
+            rate: Rate(rate),
+            at,
+        }),
+        over(facts, Metric::InterfaceUse, at::INTERFACE_FULL, |share, at| Evidence::InterfaceUse {
+            share: Percent(share),
+            at,
+        }),
     ];
     let cpus = u64::from(facts.record.host.cpus.unwrap_or(1));
     let busy = over(facts, Metric::CpuSoftirqBusiest, at::SOFTIRQ_FULL, |share, at| Evidence::SoftirqBusiest {
@@ -319,7 +368,12 @@ pub fn receive_saturated(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding.unless([Refutation::DropsGoOn {}]).so(steps))
 }
 
-fn over(facts: &Facts<'_>, metric: Metric, bound: f64, say: impl Fn(f64, crate::observe::record::Time) -> Evidence) -> Option<Evidence> {
+fn over(
+    facts: &Facts<'_>,
+    metric: Metric,
+    bound: f64,
+    say: impl Fn(f64, crate::observe::record::Time) -> Evidence,
+) -> Option<Evidence> {
     facts.peak(metric).filter(|(_, value)| *value >= bound).map(|(at, value)| say(value, at))
 }
 

@@ -10,6 +10,8 @@ use crate::observe::record::{Gap, GapReason, Span, Why};
 
 /// Gaps and clocks that are told, at most.
 const TOLD_MAX: usize = 4;
+/// What is lost for a shorter time is not worth a word.
+const LOST_MS: i64 = 60_000;
 
 /// The kernel's message, and neither a flood nor a burst to go with it.
 pub fn message_alone(facts: &Facts<'_>) -> Option<Finding> {
@@ -31,6 +33,8 @@ pub fn message_alone(facts: &Facts<'_>) -> Option<Finding> {
 /// A source tells nothing of a part of the time asked for.
 pub fn gap(facts: &Facts<'_>) -> Option<Finding> {
     let asked = facts.ask.span;
+    // A message that was suppressed is a hole of a moment, and kernels suppress every day.
+    let moment = |gap: &Gap| gap.reason == GapReason::Lost && gap.span.length_ms() < LOST_MS;
     // That older files were rotated away matters only to who asks for that time.
     let matters = |gap: &&Gap| match (gap.reason, asked) {
         (GapReason::Rotated, Some(asked)) => asked.from < gap.span.until,
@@ -38,10 +42,11 @@ pub fn gap(facts: &Facts<'_>) -> Option<Finding> {
         (_, Some(asked)) => gap.span.from <= asked.until && gap.span.until >= asked.from,
         (_, None) => !facts.now,
     };
-    let mut gaps: Vec<&Gap> = facts.record.gaps.iter().filter(matters).collect();
+    let mut gaps: Vec<&Gap> = facts.record.gaps.iter().filter(matters).filter(|gap| !moment(gap)).collect();
     gaps.sort_by_key(|gap| -gap.span.length_ms());
     let span = gaps.first()?.span;
-    let told = gaps.iter().take(TOLD_MAX).map(|gap| Evidence::Gap { source: gap.source, span: gap.span, reason: gap.reason });
+    let told =
+        gaps.iter().take(TOLD_MAX).map(|gap| Evidence::Gap { source: gap.source, span: gap.span, reason: gap.reason });
     let finding = Finding::new(Cause::RecordGap, Role::Standing, Confidence::Certain).at(Some(span));
     Some(finding.because(told).unless([Refutation::OtherRecords {}]))
 }
@@ -52,9 +57,15 @@ pub fn clock_doubt(facts: &Facts<'_>) -> Option<Finding> {
         Why::ClockAhead { seconds } if seconds.abs() >= at::CLOCK_SECONDS => {
             let by = Milliseconds(seconds.unsigned_abs() * 1000);
             let source = unseen.source;
-            Some(if seconds > 0 { Evidence::ClockAhead { source, ahead: by } } else { Evidence::ClockBehind { source, behind: by } })
+            Some(if seconds > 0 {
+                Evidence::ClockAhead { source, ahead: by }
+            } else {
+                Evidence::ClockBehind { source, behind: by }
+            })
         }
-        Why::ZoneAssumed { zone_seconds } => Some(Evidence::ZoneAssumed { source: unseen.source, zone: zone(zone_seconds) }),
+        Why::ZoneAssumed { zone_seconds } => {
+            Some(Evidence::ZoneAssumed { source: unseen.source, zone: zone(zone_seconds) })
+        }
         _ => None,
     });
     let told: Vec<Evidence> = told.take(TOLD_MAX).collect();

@@ -20,9 +20,12 @@ fn set(key: &str, from: u64, to: u64) -> Action {
 pub fn cookies_off(facts: &Facts<'_>) -> Option<Finding> {
     const KEY: &str = "net.ipv4.tcp_syncookies";
     let (value, setting) = said(facts, KEY).filter(|(value, _)| *value == 0)?;
-    let dropped = facts.sum(Metric::SynQueueFullDrops).filter(|dropped| *dropped >= 1.0);
-    let message = facts.events().any(|event| matches!(event.kind, EventKind::SynFloodingMessage { cookies: false, .. }));
-    let role = if dropped.is_some() || message { Role::Main } else { Role::Standing };
+    let dropped = facts.dropped_for_no_cookies();
+    let message =
+        facts.events().any(|event| matches!(event.kind, EventKind::SynFloodingMessage { cookies: false, .. }));
+    // Without cookies a flood shuts the port: that needs no counter to be known.
+    let flood = facts.flood.as_ref().is_some_and(|flood| flood.confidence <= Confidence::Likely);
+    let role = if dropped.is_some() || message || flood { Role::Main } else { Role::Standing };
     let dropped = dropped.map(|dropped| Evidence::SynsDropped { count: whole(dropped) });
     let finding = Finding::new(Cause::CookiesOff, role, Confidence::Certain).because(dropped).because([setting]);
     Some(finding.unless([Refutation::SetElsewhere { key: KEY.into() }]).so([set(KEY, value, 1)]))
@@ -98,7 +101,11 @@ pub fn abort_on_overflow(facts: &Facts<'_>) -> Option<Finding> {
     let (value, setting) = said(facts, KEY).filter(|(value, _)| *value > 0)?;
     let overflows = facts.overflows();
     let peak = facts.peak(Metric::ListenOverflows).filter(|_| overflows >= 1.0);
-    let jam = peak.map(|(at, peak)| Evidence::AcceptOverflows { count: whole(overflows), peak: super::super::value::Rate(peak), at });
+    let jam = peak.map(|(at, peak)| Evidence::AcceptOverflows {
+        count: whole(overflows),
+        peak: super::super::value::Rate(peak),
+        at,
+    });
     let role = if jam.is_some() { Role::Contributing } else { Role::Standing };
     let finding = Finding::new(Cause::AbortOnOverflow, role, Confidence::Certain).because([setting]).because(jam);
     Some(finding.unless([Refutation::SetElsewhere { key: KEY.into() }]).so([set(KEY, value, 0)]))
