@@ -10,8 +10,10 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// The zone of times that are written without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
-    /// So many seconds ahead of UTC.
+    /// So many seconds ahead of UTC, for want of a better guess.
     Fixed(i32),
+    /// So many seconds ahead of UTC, as another file of the same machine or the user says.
+    Told(i32),
     /// This machine's own zone, summer time with it.
     Here,
 }
@@ -125,7 +127,7 @@ impl Clock {
     fn stamp(&self, day: i64, ms: i64, zone: Option<i32>) -> Option<Stamp> {
         let local = day * DAY * 1000 + ms;
         let ahead = match (zone, self.zone) {
-            (Some(zone), _) | (None, Zone::Fixed(zone)) => zone,
+            (Some(zone), _) | (None, Zone::Fixed(zone) | Zone::Told(zone)) => zone,
             (None, Zone::Here) => here(local.div_euclid(1000))?,
         };
         let at = Time(local - i64::from(ahead) * 1000);

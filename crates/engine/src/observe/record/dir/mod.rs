@@ -42,8 +42,8 @@ impl Record {
         fs::read_dir(folder)?;
         let mut record = Self::empty(Origin::Folder(folder.to_owned()));
         let found = files::list(&mut record, folder, options.span);
-        let zone = options.zone_seconds.or_else(|| found.iter().find_map(zone_in)).unwrap_or(0);
-        read_all(&mut record, &found, Zone::Fixed(zone));
+        let told = options.zone_seconds.or_else(|| found.iter().find_map(zone_in));
+        read_all(&mut record, &found, told.map_or(Zone::Fixed(0), Zone::Told));
         finish::finish(&mut record, options.span);
         finish::missing(&mut record, &found);
         Ok(record)
@@ -239,7 +239,7 @@ fn written(path: &Path) -> Option<Time> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EventKind, Metric, Mpm, Server};
+    use super::super::{EventKind, Metric, Mpm, Server, Unseen};
     use super::*;
 
     fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) {
@@ -316,6 +316,8 @@ mod tests {
         assert_eq!(record.sysctl("net.core.somaxconn"), Some(128));
         let gap = record.gaps.iter().find(|gap| gap.source == Source::Sysstat).unwrap();
         assert_eq!(gap.span.length_ms(), 40 * 60_000);
+        let assumed = |unseen: &&Unseen| matches!(unseen.why, Why::ZoneAssumed { .. });
+        assert_eq!(record.unseen.iter().find(assumed), None, "a zone that another log tells is no guess");
         let missing: Vec<Source> =
             record.unseen.iter().filter(|unseen| unseen.why == Why::Missing).map(|unseen| unseen.source).collect();
         assert!(missing.contains(&Source::MailLog) && missing.contains(&Source::Packets), "{missing:?}");
