@@ -192,7 +192,7 @@ fn finding(found: &Found, words: &Words) -> Finding {
 }
 
 fn queues(rows: &[QueueRow], words: &Words) -> Option<Part> {
-    let round_trips = ROUND_TRIPS_MS.map(|ms| format!("{ms} ms"));
+    let round_trips = ROUND_TRIPS_MS.map(|ms| format!("{ms}{}ms", format::NARROW));
     let names = ["listener", "fits", "binds", "beyond"].map(|name| words.word(&arguments::id("column", name)));
     let head = names.into_iter().chain(round_trips).chain([words.word("column-memory")]).collect();
     let table = Table {
@@ -255,5 +255,6 @@ fn gap_text(gap: &Gap, words: &Words) -> String {
         ("span", words.span(gap.span)),
         ("reason", words.name("gap", &gap.reason)),
     ]);
-    words.say("gap", &of)
+    // A moment is no span in which nothing came: something is missing there.
+    words.say(if gap.span.length_ms() == 0 { "gap-moment" } else { "gap" }, &of)
 }

@@ -5,6 +5,8 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::words::format::NARROW;
+
 /// Marks that begin no line.
 const NEVER_FIRST: &str = "、。，．・：；？！）］｝」』】〉》〕’”ーぁぃぅぇぉっゃゅょァィゥェォッャュョ々％%)]},.:;!?/";
 /// Marks that end no line.
@@ -40,7 +42,9 @@ fn may_break(before: char, after: char) -> bool {
 
 fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for (at, word) in text.split_whitespace().enumerate() {
+    // A blank that holds together (between a number and its unit) is no place to break.
+    let words = text.split(|letter: char| letter.is_whitespace() && letter != NARROW).filter(|word| !word.is_empty());
+    for (at, word) in words.enumerate() {
         let mut piece = Piece { text: String::new(), blank: at > 0 };
         let mut quoted = false;
         for letter in word.chars() {
@@ -170,6 +174,7 @@ mod tests {
     #[test]
     fn english_breaks_between_words() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("of 8\u{a0}GiB", 4), ["of", "8\u{a0}GiB"], "a number stays with its unit");
         assert_eq!(wrap("anextremelylongword x", 5), ["anextremelylongword", "x"]);
         assert_eq!(wrap("", 5), [""]);
     }

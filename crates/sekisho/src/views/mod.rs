@@ -18,4 +18,6 @@ pub mod timeline;
 #[cfg(test)]
 mod complete;
 #[cfg(test)]
+mod complete_record;
+#[cfg(test)]
 mod tests;

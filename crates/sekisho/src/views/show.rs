@@ -32,7 +32,7 @@ const NOT_KNOWN: u8 = 4;
 #[derive(Serialize)]
 struct Json<'a> {
     /// The verdict in words.
-    sentence: &'a str,
+    sentence: String,
     /// Their language.
     lang: &'static str,
     /// The machine's name, where it is known.
@@ -70,7 +70,7 @@ const fn code(verdict: &Verdict) -> u8 {
 
 fn json(page: &Page, diagnosis: &Diagnosis, about: About<'_>, words: &Words) -> Result<String, Failure> {
     let json = Json {
-        sentence: &page.verdict,
+        sentence: page.verdict.replace(format::NARROW, " "),
         lang: words.lang().tag(),
         host: about.host.name.as_deref(),
         incident: about.incident,

@@ -4,6 +4,7 @@ use super::chart::Chart;
 use super::layout::{behind, pad, pad_left, width, wrap};
 use super::page::{Body, Finding, Page, Part, Point, Tone};
 use super::screen::Screen;
+use crate::words::format::NARROW;
 
 /// The page as text.
 pub fn render(page: &Page, screen: Screen) -> String {
@@ -20,7 +21,8 @@ pub fn render(page: &Page, screen: Screen) -> String {
         text.push('\n');
         text += &part_text(part, screen);
     }
-    text
+    // Who copies or searches the text expects usual blanks.
+    text.replace(NARROW, " ")
 }
 
 fn part_text(part: &Part, screen: Screen) -> String {

@@ -24,6 +24,9 @@ impl Zone {
     }
 }
 
+/// Between a number and its unit: a blank at which no line ends.
+pub const NARROW: char = '\u{a0}';
+
 /// Three digits that mean something: 1,234,567 or 12.3 or 0.05.
 pub fn number(number: f64) -> String {
     if !number.is_finite() {
@@ -67,7 +70,7 @@ pub fn bytes(bytes: f64) -> String {
         unit = larger;
     }
     let value = if value.abs() < 10.0 { (value * 10.0).round() / 10.0 } else { value.round() };
-    format!("{} {unit}", number(value))
+    format!("{}{NARROW}{unit}", number(value))
 }
 
 /// A share from 0 to 1, in percent; what is there is never 0 %.
@@ -83,13 +86,16 @@ pub fn percent(share: f64) -> String {
 /// A length of time, in its two largest units.
 pub fn duration_ms(lang: Lang, milliseconds: f64) -> String {
     let units: [(f64, &str, &str); 5] = [
-        (86_400_000.0, " d", "日"),
-        (3_600_000.0, " h", "時間"),
-        (60_000.0, " min", "分"),
-        (1000.0, " s", "秒"),
-        (1.0, " ms", "ミリ秒"),
+        (86_400_000.0, "d", "日"),
+        (3_600_000.0, "h", "時間"),
+        (60_000.0, "min", "分"),
+        (1000.0, "s", "秒"),
+        (1.0, "ms", "ミリ秒"),
     ];
-    let name = |at: usize| if lang == Lang::Ja { units[at].2 } else { units[at].1 };
+    let told = |number: f64, at: usize| match lang {
+        Lang::En => format!("{}{NARROW}{}", self::number(number), units[at].1),
+        Lang::Ja => format!("{}{}", self::number(number), units[at].2),
+    };
     let length = milliseconds.abs();
     let first = units.iter().position(|(unit, ..)| length >= *unit).unwrap_or(units.len() - 1);
     let unit = units[first].0;
@@ -97,13 +103,15 @@ pub fn duration_ms(lang: Lang, milliseconds: f64) -> String {
     if unit <= 1000.0 {
         let value = length / unit;
         let value = if value < 10.0 { (value * 10.0).round() / 10.0 } else { value.round() };
-        return format!("{}{}", number(value), name(first));
+        return told(value, first);
     }
     let whole = (length / unit).floor();
     let rest = ((length - whole * unit) / units[first + 1].0).floor();
-    let between = if lang == Lang::Ja { "" } else { " " };
-    let rest = if rest > 0.0 { format!("{between}{}{}", number(rest), name(first + 1)) } else { String::new() };
-    format!("{}{}{rest}", number(whole), name(first))
+    match (told(whole, first), lang) {
+        (told, _) if rest == 0.0 => told,
+        (larger, Lang::En) => format!("{larger}{NARROW}{}", told(rest, first + 1)),
+        (larger, Lang::Ja) => larger + &told(rest, first + 1),
+    }
 }
 
 /// The parts of a moment in a zone: year, month, day, hour, minute, second.
@@ -196,6 +204,7 @@ mod tests {
     #[test]
     fn sizes_and_shares() {
         let told = [0.0, 1023.0, 1024.0, 1536.0, 1_048_575.0, 15.0 * 1024.0 * 1024.0, 4.5e9].map(bytes);
+        let told = told.map(|told| told.replace(NARROW, " "));
         assert_eq!(told, ["0 B", "1,023 B", "1 KiB", "1.5 KiB", "1 MiB", "15 MiB", "4.2 GiB"]);
         assert_eq!([0.0, 0.004, 0.126, 1.0, 1.5].map(percent), ["0%", "0.4%", "13%", "100%", "150%"]);
     }
@@ -210,7 +219,7 @@ mod tests {
             (200_000.0, "3 min 20 s", "3分20秒"),
             (3_600_000.0 * 26.5, "1 d 2 h", "1日2時間"),
         ] {
-            assert_eq!(duration_ms(Lang::En, ms), english);
+            assert_eq!(duration_ms(Lang::En, ms).replace(NARROW, " "), english);
             assert_eq!(duration_ms(Lang::Ja, ms), japanese);
         }
     }

@@ -199,6 +199,7 @@ refutation-workers-idle = Idle workers of { $server } at such a time.
 refutation-workers-smaller = Workers of { $server } that take less than { $each }: then they fit.
 refutation-another-process = Another process that takes the memory.
 refutation-requests-come = Requests that do come on these connections: long polling, WebSocket, clients that wait.
+refutation-answers-quick = Answers that come quickly at such times.
 refutation-bad-lines = Few clients, all on bad lines in one network.
 refutation-table-not-full = A table that never came near its limit.
 refutation-drops-go-on = Drops that go on although there is room.

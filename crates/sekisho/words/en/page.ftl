@@ -39,6 +39,7 @@ span = { $from } to { $until }
 unseen = { $source }: { $why }.
 unseen-file = { $source } ({ $file }): { $why }.
 gap = { $source }: nothing from { $span } ({ $reason }).
+gap-moment = { $source }: something is missing at { $span } ({ $reason }).
 
 ## Queues.
 

@@ -62,6 +62,8 @@ gap-lost = the log itself says that messages were lost
 server-apache = Apache
 server-nginx = nginx
 server-php-fpm = php-fpm
+service-postfix = Postfix
+service-sshd = sshd
 
 event-syn-flooding-message = the kernel printed “possible SYN flooding on port { $port }” ({ $cookies ->
         [yes] sending cookies

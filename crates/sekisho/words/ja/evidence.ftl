@@ -127,6 +127,7 @@ refutation-workers-idle = その時間帯に、{ $server }に空きワーカー�
 refutation-workers-smaller = { $server }のワーカーのメモリ使用量が{ $each }未満だった場合（メモリに収まります）。
 refutation-another-process = ほかのプロセスがメモリを使っていた場合。
 refutation-requests-come = これらの接続でリクエストが届いていた場合（ロングポーリング、WebSocket、待機中のクライアントなど）。
+refutation-answers-quick = 同じような時間帯に、応答が速く返っている場合。
 refutation-bad-lines = 該当するクライアントが少数で、すべて一つのネットワークの悪い回線にいた場合。
 refutation-table-not-full = テーブルが上限に近づいていなかった場合。
 refutation-drops-go-on = 空きがあるのに破棄が続く場合。

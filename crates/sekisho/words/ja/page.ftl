@@ -39,6 +39,7 @@ span = { $from }〜{ $until }
 unseen = { $source }: { $why }。
 unseen-file = { $source }（{ $file }）: { $why }。
 gap = { $source }: { $span }の記録がありません（{ $reason }）。
+gap-moment = { $source }: { $span }の記録に欠落があります（{ $reason }）。
 
 ## キュー
 

@@ -53,6 +53,8 @@ gap-lost = 失われたメッセージがあると、ログ自体に書かれて
 server-apache = Apache
 server-nginx = nginx
 server-php-fpm = php-fpm
+service-postfix = Postfix
+service-sshd = sshd
 
 event-syn-flooding-message = カーネルが「possible SYN flooding on port { $port }」と出力（{ $cookies ->
         [yes] クッキーを送信
