@@ -52,7 +52,7 @@ cause-cookies-off = SYN cookies are switched off
 meaning-cookies-off = Without SYN cookies a full SYN queue turns everybody away. They cost nothing while there is room.
 
 cause-cookies-inert = SYN cookies that do nothing
-meaning-cookies-inert = SYN cookies are switched on, but none goes out or none is accepted. The reason is to be looked for in front of them: a proxy, a firewall, another network namespace.
+meaning-cookies-inert = SYN cookies are switched on, but none goes out or none is accepted. While an accept queue is full the kernel sends none: then the application is what to look at. If they come back wrong, look at what stands in front: a proxy, a firewall, a load balancer.
 
 cause-huge-syn-backlog = a large tcp_max_syn_backlog without effect
 meaning-huge-syn-backlog = This setting is often advised, but the kernel does not use it while SYN cookies are on. What counts is the application's backlog and net.core.somaxconn.

@@ -52,7 +52,7 @@ cause-cookies-off = SYNクッキーの無効化
 meaning-cookies-off = SYNクッキーがないと、SYNキューが満杯になったときに全員が拒否されます。キューに空きがあるあいだ、クッキーの負荷はありません。
 
 cause-cookies-inert = 機能していないSYNクッキー
-meaning-cookies-inert = SYNクッキーは有効ですが、送られていないか、受け付けられていません。手前にあるプロキシやファイアウォール、別のネットワーク名前空間を確認してください。
+meaning-cookies-inert = SYNクッキーは有効ですが、送られていないか、受け付けられていません。acceptキューが満杯のあいだ、カーネルはクッキーを送りません。その場合はアプリケーションを調べてください。正しく返ってこない場合は、手前にあるプロキシ、ファイアウォール、ロードバランサーを確認してください。
 
 cause-huge-syn-backlog = 効果のない大きなtcp_max_syn_backlog
 meaning-huge-syn-backlog = よく勧められる設定ですが、SYNクッキーが有効なあいだカーネルはこの値を使いません。効くのはアプリケーションのバックログとnet.core.somaxconnです。
