@@ -121,16 +121,16 @@ impl Words {
 
     /// From one moment to another.
     pub fn span(&self, span: Span) -> String {
-        self.from_to(self.moment(span.from), self.moment(span.until))
+        self.between(self.moment(span.from), self.moment(span.until))
     }
 
     /// Like [`Self::span`], with dates.
     pub fn dated_span(&self, span: Span) -> String {
         let until = if self.day.is_some() { self.moment(span.until) } else { self.date_and_time(span.until) };
-        self.from_to(self.date_and_time(span.from), until)
+        self.between(self.date_and_time(span.from), until)
     }
 
-    fn from_to(&self, from: String, until: String) -> String {
+    fn between(&self, from: String, until: String) -> String {
         if from == until { from } else { self.say("span", &args([("from", from), ("until", until)])) }
     }
 }

@@ -14,7 +14,8 @@ use super::{Words, arguments, format};
 pub trait Phrase {
     /// What the names of its messages begin with.
     const FAMILY: &'static str;
-    /// Every kind, with the names of its arguments.
+    /// Every kind, with the names of its arguments: what the tests demand words for.
+    #[cfg(test)]
     const KINDS: &'static [(&'static str, &'static [&'static str])];
 
     /// Which kind it is.
@@ -27,6 +28,7 @@ macro_rules! families {
     ($($phrase:ident = $family:literal,)*) => {
         $(impl Phrase for $phrase {
             const FAMILY: &'static str = $family;
+            #[cfg(test)]
             const KINDS: &'static [(&'static str, &'static [&'static str])] = $phrase::KINDS;
 
             fn kind(&self) -> &'static str {

@@ -5,8 +5,8 @@
 verdict-healthy = 調べた範囲では、異常は見つかりませんでした。
 verdict-healthy-with-risks = いまのところ異常はありませんが、負荷が高まると{ $risks }が障害につながるおそれがあります。
 verdict-nothing-recorded = { $span }の記録に異常は見つかりませんでした。
-verdict-attack = 攻撃を受けています（受けていました）: { $attacks }。
-verdict-attack-and-more = 攻撃（{ $attacks }）を受けていますが、それとは別に、{ $others }だけでも障害は起こります。
+verdict-attack = 攻撃と判断しました: { $attacks }。
+verdict-attack-and-more = 攻撃（{ $attacks }）と判断しました。ただし、{ $others }があるため、攻撃がなくても障害は起こります。
 verdict-no-attack-needed = 攻撃を想定しなくても、{ $causes }で説明がつきます。
 verdict-two-fit = 「{ $one }」と「{ $other }」のどちらでも説明がつきます（見分け方は下にあります）。
 verdict-cannot-be-known = 障害またはそれを示すメッセージはありますが、この記録からは原因を判断できません。
