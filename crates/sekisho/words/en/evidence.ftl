@@ -27,6 +27,7 @@ evidence-half-open = { $count ->
         [one] one source
        *[other] { $sources } sources
     }.
+evidence-half-open-unanswered = { $count } of { $half_open } half-open connections did not answer the SYN-ACK within a second, and it was sent again.
 evidence-half-open-peak = Up to { $count } connections were half-open, at { $at }.
 evidence-sources-scattered = The sources are scattered: { $sources } different ones among { $seen } looked at; the largest network has { $largest }.
 evidence-sources-concentrated = { $networks ->

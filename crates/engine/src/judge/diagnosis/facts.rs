@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::flood::{self, Flood};
 use super::rush::Rush;
-use super::thresholds::{RECENT_MS, USUAL_VALUES};
+use super::thresholds::{BAD_A_MINUTE, EPISODE_SECONDS, RECENT_MS, USUAL_VALUES};
 use super::{Ask, queues};
 use crate::observe::record::{
     Event, EventKind, Listener, Metric, Origin, Record, Sample, Source, Span, Time, WebTraffic,
@@ -65,6 +65,15 @@ impl<'r> Facts<'r> {
     pub fn looked_ms(&self, metric: Metric) -> f64 {
         let with = self.record.samples.iter().filter(|sample| sample.values.contains_key(&metric));
         with.map(seconds).sum::<f64>() * 1000.0
+    }
+
+    /// What the kernel counted since it was started, of a metric that is a rate. Only where it counts no faster than now for [`EPISODE_SECONDS`], so
+    /// that all of it belongs to the trouble of now; `None`: some of it is old, or it has only just begun.
+    pub fn episode(&self, by: Metric) -> Option<impl Fn(Metric) -> f64> {
+        let rate = self.record.last(by).filter(|rate| self.now && *rate > 0.0)?;
+        let lasts = self.record.totals.get(&by)? / rate;
+        let total = |metric| self.record.totals.get(&metric).copied().unwrap_or(0.0);
+        EPISODE_SECONDS.contains(&lasts).then_some(total)
     }
 
     /// The largest value, and when.
@@ -158,8 +167,8 @@ impl<'r> Facts<'r> {
     /// Of those minutes in which at least this share of the requests was of a sort: how many of the sort, and all requests. A bad hour does not
     /// drown in a good week.
     pub fn bad_minutes(&self, share: f64, of: impl Fn(&WebTraffic) -> u64) -> (u64, u64) {
-        let bad =
-            self.record.traffic.iter().filter(|some| of(some) > 0 && of(some) as f64 >= share * some.requests as f64);
+        let is_bad = |some: &&WebTraffic| of(some) >= BAD_A_MINUTE && of(some) as f64 >= share * some.requests as f64;
+        let bad = self.record.traffic.iter().filter(is_bad);
         bad.fold((0, 0), |(bad, all), some| (bad + of(some), all + some.requests))
     }
 

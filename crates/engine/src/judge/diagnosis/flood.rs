@@ -6,9 +6,9 @@
 use super::Confidence;
 use super::facts::{Facts, whole};
 use super::phrase::Evidence;
-use super::queues;
 use super::thresholds as at;
 use super::value::{Bytes, Network, Percent, Rate};
+use super::{queues, rush};
 use crate::observe::record::{Listener, Metric, Packets, Sample, Sources, Span};
 use crate::spread::{self, Counted, Shape};
 
@@ -60,9 +60,16 @@ pub fn look(facts: &Facts<'_>) -> Option<Flood> {
         confidence: if agree { Confidence::Certain } else { best },
         span: votes.iter().find_map(|vote| vote.span),
         port: port(facts, sources),
-        evidence: told_once(votes.into_iter().flat_map(|vote| vote.evidence)),
+        evidence: told_once(votes.into_iter().flat_map(|vote| vote.evidence).chain(beside(facts))),
         spread: sources.and_then(spread),
     })
+}
+
+/// What goes with a flood and proves nothing by itself: queues that filled, requests that did not rise.
+fn beside(facts: &Facts<'_>) -> impl Iterator<Item = Evidence> {
+    let peak = facts.peak(Metric::HalfOpen).filter(|(_, count)| !facts.now && *count >= at::HALF_OPEN_MIN as f64);
+    let peak = peak.map(|(at, count)| Evidence::HalfOpenPeak { count: whole(count), at });
+    peak.into_iter().chain(rush::requests_usual(facts))
 }
 
 fn told_once(all: impl Iterator<Item = Evidence>) -> Vec<Evidence> {
@@ -81,6 +88,12 @@ pub fn never_completed(packets: &Packets) -> f64 {
     (unanswered + packets.half_open.max(packets.flows_forgotten)) as f64
 }
 
+/// A capture of nothing but SYNs and SYN-ACKs, as by `tcpdump 'tcp[tcpflags] & tcp-syn != 0'`, cannot show that a handshake was completed.
+const fn only_opening(packets: &Packets) -> bool {
+    let opening = packets.syns + packets.syns_again + packets.syn_acks + packets.syn_acks_again;
+    packets.completed == 0 && packets.reset == 0 && opening >= packets.tcp
+}
+
 /// A capture sees each handshake. One that saw no answers at all saw one direction only, or a server that was not there.
 fn captured(packets: &Packets) -> Option<Vote> {
     let (syns, never) = (packets.syns as f64, never_completed(packets));
@@ -89,7 +102,8 @@ fn captured(packets: &Packets) -> Option<Vote> {
         return None;
     }
     let short = packets.span.is_some_and(|span| (span.length_ms() as f64) < at::LOOK_SHORT_MS);
-    let confidence = if packets.syn_acks == 0 || short && never < at::FLOOD_SYNS_CERTAIN {
+    let one_sided = packets.syn_acks == 0 || only_opening(packets);
+    let confidence = if one_sided || short && never < at::FLOOD_SYNS_CERTAIN {
         Confidence::Possible
     } else if share >= at::FLOOD_SHARE_CERTAIN && never >= at::FLOOD_SYNS_CERTAIN {
         Confidence::Certain
@@ -119,32 +133,34 @@ fn captured(packets: &Packets) -> Option<Vote> {
     Some(Vote { confidence, evidence, span: packets.span })
 }
 
-/// Cookies that never came back. In a short look real clients' may still be under way, so that alone is not enough there: the same since
-/// boot, many times as many, says that it has been going on.
+/// Cookies that never came back. In a short look real clients' may still be under way, so that alone is not enough there; what was counted since
+/// the trouble began is, and SYN-ACKs sent again are.
 fn cookies(facts: &Facts<'_>) -> Option<Vote> {
+    let since_begun = since_begun(facts);
     let (sent, returned) = (facts.sum(Metric::CookiesSent)?, facts.sum(Metric::CookiesReceived)?);
-    if sent - returned < at::COOKIES_MIN || returned > at::COOKIES_LOST * sent {
-        return None;
-    }
-    let share = Percent((1.0 - returned / sent) * 100.0);
-    let mut evidence = vec![Evidence::CookiesNotReturned { sent: whole(sent), returned: whole(returned), share }];
-    let short = facts.looked_ms(Metric::CookiesSent) < at::LOOK_SHORT_MS;
-    let total = |metric| facts.record.totals.get(&metric).copied().unwrap_or(0.0);
-    let (all_sent, all_returned) = (total(Metric::CookiesSent), total(Metric::CookiesReceived));
-    let goes_on = all_sent >= 5.0 * sent && all_sent >= at::FLOOD_SYNS && all_returned <= at::COOKIES_LOST * all_sent;
-    if goes_on {
-        let (sent, returned) = (whole(all_sent), whole(all_returned));
-        evidence.push(Evidence::CookiesNotReturnedSinceBoot { sent, returned });
-    }
+    let lost = sent - returned >= at::COOKIES_MIN && returned <= at::COOKIES_LOST * sent;
+    let share = Percent((1.0 - returned / sent.max(1.0)) * 100.0);
+    let looked = Evidence::CookiesNotReturned { sent: whole(sent), returned: whole(returned), share };
     let again = again(facts);
-    let confidence = match (short, goes_on || again.is_some(), sent >= at::FLOOD_SYNS) {
-        (true, false, _) => Confidence::Possible,
-        (false, _, true) if sent >= at::FLOOD_SYNS_CERTAIN => Confidence::Certain,
-        (_, _, false) if !goes_on => Confidence::Possible,
-        _ => Confidence::Likely,
+    let short = facts.looked_ms(Metric::CookiesSent) < at::LOOK_SHORT_MS;
+    let confidence = match (&since_begun, lost) {
+        (None, false) => return None,
+        (Some(_), _) => Confidence::Likely,
+        (None, true) if short && again.is_none() || sent < at::FLOOD_SYNS => Confidence::Possible,
+        (None, true) if !short && sent >= at::FLOOD_SYNS_CERTAIN => Confidence::Certain,
+        (None, true) => Confidence::Likely,
     };
-    evidence.extend(again);
+    let evidence = lost.then_some(looked).into_iter().chain(since_begun).chain(again).collect();
     Some(Vote { confidence, evidence, span: None })
+}
+
+/// Of the cookies sent since the trouble began, most never came back. Clients whose connection finds no room send theirs more than once, so what
+/// came back is counted too high rather than too low.
+fn since_begun(facts: &Facts<'_>) -> Option<Evidence> {
+    let total = facts.episode(Metric::SynQueueFullCookies)?;
+    let (sent, returned) = (total(Metric::CookiesSent), total(Metric::CookiesReceived));
+    let lost = sent - returned >= at::FLOOD_SYNS && sent - returned >= at::FLOOD_SHARE * sent;
+    lost.then(|| Evidence::CookiesNotReturnedSinceBoot { sent: whole(sent), returned: whole(returned) })
 }
 
 /// SYNs, where they are counted, beside connections. Clients that a full accept queue turned away send their SYNs again.
@@ -171,11 +187,19 @@ fn above_completions(facts: &Facts<'_>) -> Option<Vote> {
 
 /// SYN-ACKs sent again say that whoever is half-open does not answer. A full accept queue makes the kernel do the same to real clients.
 fn again(facts: &Facts<'_>) -> Option<Evidence> {
-    let rate = facts.record.last(Metric::SynRetransmitted)?;
-    let half_open = facts.record.sockets.as_ref()?.half_open.total;
+    let sockets = facts.record.sockets.as_ref()?;
+    let half_open = sockets.half_open.total;
     let jammed = facts.overflows() > 0.0 || facts.record.listeners.iter().any(|listener| listener.accept_full);
-    let many = half_open >= at::HALF_OPEN_MIN && rate >= (at::AGAIN_PER_HALF_OPEN * half_open as f64).max(2.0);
-    (many && !jammed).then_some(Evidence::SynAcksSentAgain { rate: Rate(rate) })
+    if jammed || half_open < at::HALF_OPEN_MIN {
+        return None;
+    }
+    if let Some(count) = sockets.half_open_unanswered {
+        let many = count as f64 >= at::FLOOD_SHARE * half_open as f64;
+        return many.then_some(Evidence::HalfOpenUnanswered { count, half_open });
+    }
+    let rate = facts.record.last(Metric::SynRetransmitted)?;
+    let many = rate >= (at::AGAIN_PER_HALF_OPEN * half_open as f64).max(2.0);
+    many.then_some(Evidence::SynAcksSentAgain { rate: Rate(rate) })
 }
 
 /// A queue full of half-open connections that do not answer.
@@ -211,7 +235,12 @@ fn segments(facts: &Facts<'_>) -> Option<Vote> {
     let mean = |bytes, packets| Some(value(bytes)? / value(packets)?.max(1.0));
     let received = mean(Metric::BytesIn, Metric::PacketsIn)?;
     let sent = mean(Metric::BytesOut, Metric::PacketsOut)?;
-    if received > at::SMALL_IN_BYTES || sent > at::SMALL_OUT_BYTES {
+    // The message says only that a queue was full at some time. With such segments beside it, both have one cause; without it, nothing but bare
+    // SYNs and their answers is taken for them.
+    let message = facts.message_ports().iter().any(|(_, at)| at.is_some());
+    let (small_in, small_out) =
+        if message { (at::SMALL_IN_BYTES, at::SMALL_OUT_BYTES) } else { (at::BARE_BYTES, at::BARE_BYTES) };
+    if received > small_in || sent > small_out {
         return None;
     }
     let then = value(Metric::PassiveOpens)?;
@@ -220,8 +249,6 @@ fn segments(facts: &Facts<'_>) -> Option<Vote> {
     let usual_completions = facts.usual(Metric::PassiveOpens).unwrap_or(0.0);
     evidence.push(Evidence::CompletionsFlat { usual: Rate(usual_completions), then: Rate(then), at: sample.at });
     evidence.push(Evidence::SmallPackets { received: Bytes(whole(received)), sent: Bytes(whole(sent)) });
-    // The message says only that a queue was full at some time. With such segments beside it, both have one cause.
-    let message = facts.message_ports().iter().any(|(_, at)| at.is_some());
     let confidence = if message { Confidence::Likely } else { Confidence::Possible };
     let from = sample.at.plus_ms(-i64::try_from(sample.interval_ms).unwrap_or(0));
     Some(Vote { confidence, evidence, span: Some(Span { from, until: sample.at }) })
@@ -231,7 +258,8 @@ fn segments(facts: &Facts<'_>) -> Option<Vote> {
 fn unexplained<'s>(sample: &'s Sample, usual: Option<f64>) -> Option<(f64, &'s Sample)> {
     let value = |metric| sample.values.get(&metric).copied();
     let segments = value(Metric::SegmentsIn)?;
-    let needed = value(Metric::PassiveOpens)? * at::SEGMENTS_PER_CONNECTION;
+    let connections = value(Metric::PassiveOpens)? + value(Metric::ActiveOpens).unwrap_or(0.0);
+    let needed = connections * at::SEGMENTS_PER_CONNECTION;
     let resets = value(Metric::ResetsSent).unwrap_or(0.0);
     let more = segments - needed - usual.unwrap_or(0.0);
     let many = segments >= at::SEGMENTS_MIN && segments >= at::SEGMENTS_RISE * usual?;

@@ -102,6 +102,8 @@ phrases! {
         SynAcksSentAgainCaptured = "syn-acks-sent-again-captured" { count: u64 },
         /// Half-open connections now, from so many sources.
         HalfOpen = "half-open" { count: u64, sources: u64 },
+        /// So many of the half-open connections did not answer a SYN-ACK within a second.
+        HalfOpenUnanswered = "half-open-unanswered" { count: u64, half_open: u64 },
         /// The most half-open connections over time.
         HalfOpenPeak = "half-open-peak" { count: u64, at: Time },
         /// Sources are scattered: so many different ones, the largest network has this share.

@@ -5,7 +5,7 @@ use super::flood;
 use super::phrase::Evidence;
 use super::thresholds as at;
 use super::value::{Milliseconds, Percent, Rate};
-use crate::observe::record::{Metric, Packets, Record};
+use crate::observe::record::{Metric, Packets, Sample, Time};
 
 /// What speaks for real clients.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -84,11 +84,25 @@ fn completions(facts: &Facts<'_>) -> Option<Evidence> {
 }
 
 fn rose(facts: &Facts<'_>) -> Option<Evidence> {
-    let minutes = |record: &Record| Facts::requests_by_minute(record);
-    let usual = quartile(minutes(facts.whole).values().map(|(requests, _)| *requests as f64).collect())?;
-    let (when, (peak, clients)) = minutes(&facts.record).into_iter().max_by_key(|(_, minute)| *minute)?;
+    let (usual, peak, clients, at) = busiest_minute(facts)?;
     let rose = peak >= at::RUSH_REQUESTS && peak as f64 >= at::RISE * usual;
-    rose.then_some(Evidence::RequestsRose { usual: whole(usual), peak, clients, at: when })
+    rose.then_some(Evidence::RequestsRose { usual: whole(usual), peak, clients, at })
+}
+
+/// Requests that stayed as usual.
+pub fn requests_usual(facts: &Facts<'_>) -> Option<Evidence> {
+    let (usual, peak, ..) = busiest_minute(facts)?;
+    let stayed = (peak as f64) < at::RISE * usual;
+    stayed.then_some(Evidence::RequestsUsual { usual: whole(usual), peak })
+}
+
+/// Requests a minute: what is usual, the most, from how many clients, and when.
+fn busiest_minute(facts: &Facts<'_>) -> Option<(f64, u64, u64, Time)> {
+    let all = Facts::requests_by_minute(facts.whole);
+    let usual = quartile(all.values().map(|(requests, _)| *requests as f64).collect())?;
+    let minutes = Facts::requests_by_minute(&facts.record);
+    let (when, (peak, clients)) = minutes.into_iter().max_by_key(|(_, minute)| *minute)?;
+    Some((usual, peak, clients, when))
 }
 
 fn came(facts: &Facts<'_>) -> Option<Evidence> {
@@ -99,7 +113,7 @@ fn came(facts: &Facts<'_>) -> Option<Evidence> {
 
 /// At the peak of what is received, not over all the time: a flood of a minute drowns in a day.
 fn explained(facts: &Facts<'_>) -> Option<Evidence> {
-    let both = |metric| move |sample: &crate::observe::record::Sample| sample.values.get(&metric).copied();
+    let both = |metric| move |sample: &Sample| sample.values.get(&metric).copied();
     let (segments, passive) = (both(Metric::SegmentsIn), both(Metric::PassiveOpens));
     let samples = facts.record.samples.iter().filter(|sample| segments(sample).is_some() && passive(sample).is_some());
     let peak = samples

@@ -16,6 +16,8 @@ pub const COOKIES_REAL: f64 = 0.5;
 pub const COOKIES_MIN: f64 = 20.0;
 /// In a shorter look, in milliseconds, clients whose cookie is still under way look like a flood.
 pub const LOOK_SHORT_MS: f64 = 2000.0;
+/// A trouble that has lasted for so many seconds at its present rate: longer than any round trip, and not so long that it was another one.
+pub const EPISODE_SECONDS: std::ops::RangeInclusive<f64> = 2.0..=600.0;
 /// Real clients' SYNs, when nobody answers, come again at least once within seconds; spoofed ones never do. Of unanswered SYNs this share sent
 /// again speaks for real clients.
 pub const SENT_AGAIN_REAL: f64 = 0.5;
@@ -35,6 +37,8 @@ pub const SEGMENTS_PER_CONNECTION: f64 = 25.0;
 pub const SMALL_IN_BYTES: f64 = 100.0;
 /// What is answered to a flood is as small; with the answers of a busy web site among it the mean is below this.
 pub const SMALL_OUT_BYTES: f64 = 400.0;
+/// What is bare SYNs, SYN-ACKs or ACKs alone has a mean below this; a chat has words in its packets.
+pub const BARE_BYTES: f64 = 80.0;
 /// Completed connections a second that are worth to be called a rush.
 pub const RUSH_RATE: f64 = 20.0;
 /// Requests a minute that are worth to be called a rush.
@@ -67,8 +71,14 @@ pub const SILENT_SHARE: f64 = 0.5;
 pub const TIMEOUTS_MIN: u64 = 50;
 /// See [`TIMEOUTS_MIN`].
 pub const TIMEOUTS_SHARE: f64 = 0.3;
-/// Connections for each request that are too many.
+/// Answers of a bad sort within a minute; at night one of two is nothing.
+pub const BAD_A_MINUTE: u64 = 8;
+/// Silent or stalled connections as many as this part of a server's workers hold them.
+pub const WORKERS_HELD: f64 = 0.5;
+/// Connections to web servers for each request that are too many.
 pub const CONNECTIONS_PER_REQUEST: f64 = 5.0;
+/// Of all connections, those within the host among them: a request that asks a cache, a database and a backend makes five by itself.
+pub const ALL_CONNECTIONS_PER_REQUEST: f64 = 20.0;
 /// Connections with a closed window; a phone that lost its net is one.
 pub const STALLED_MIN: u64 = 20;
 /// And their share of all established.
@@ -100,7 +110,7 @@ pub const RESETS_SHARE: f64 = 0.5;
 /// The share of half-open connections from servers' ports: client ports are above 1023, so a few of a thousand by chance.
 pub const SERVICE_PORTS_SHARE: f64 = 0.5;
 /// Connections at this part of a limit's rate are held down by it.
-pub const LIMIT_REACHED: f64 = 0.7;
+pub const LIMIT_REACHED: f64 = 0.9;
 /// No kernel's default `tcp_max_syn_backlog` is as large (4096 at most, `inet_hash2`'s size / 128): somebody set it.
 pub const SYN_BACKLOG_HUGE: u64 = 8192;
 /// The kernel's default; more was set by somebody.

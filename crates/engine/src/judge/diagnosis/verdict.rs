@@ -8,6 +8,9 @@ use super::rules::FOLLOWS;
 use super::{Cause, CauseKind, Confidence, Finding, Role, TellApart};
 use crate::observe::record::{EventKind, Metric, Server, Source, Why};
 
+/// Named in a verdict also where they only contribute.
+const ALSO_NAMED: &[Cause] = &[Cause::BurstOverBacklog, Cause::WorkersExhausted, Cause::CookiesOff];
+
 /// Pairs that the same facts can speak for, with what tells them apart.
 const PAIRS: &[(Cause, Cause, &[Distinction])] = &[
     (Cause::SynFlood, Cause::BurstOverBacklog, BURST),
@@ -45,7 +48,10 @@ fn blamed(findings: &[Finding]) -> Blamed {
         let of = |of: &Cause| FOLLOWS.iter().any(|(one, all)| one == of && all.contains(cause));
         *cause != Cause::CookiesOff && attacks.iter().any(of)
     };
-    let others = causes(&|finding| blames(finding) && !matches!(finding.kind, CauseKind::Attack | CauseKind::Record));
+    // A sentence names what is to blame, and what the owner asked about; the rest stands in the findings.
+    let named = |finding: &&Finding| finding.role == Role::Main || ALSO_NAMED.contains(&finding.cause);
+    let kind = |finding: &&Finding| !matches!(finding.kind, CauseKind::Attack | CauseKind::Record);
+    let others = causes(&|finding| blames(finding) && kind(finding) && named(finding));
     let others = others.into_iter().filter(|cause| !follows(cause)).collect();
     let possible = |finding: &&Finding| {
         finding.kind == CauseKind::Attack
@@ -144,12 +150,12 @@ pub fn cookies(facts: &Facts<'_>, findings: &[Finding]) -> Cookies {
             None => Cookies::Off {},
         },
         Some(2) => Cookies::Always {},
+        _ if !flood && elsewhere => Cookies::Nothing {},
         _ if found(Cause::CookiesInert) => Cookies::Inert {},
         _ if flood && (message || counts().0 > 0) => {
             let (sent, returned) = counts();
             Cookies::HeldFlood { sent, returned }
         }
-        _ if !flood && elsewhere => Cookies::Nothing {},
         _ if found(Cause::BurstOverBacklog) && counts().1 > 0 => {
             let (sent, returned) = counts();
             Cookies::Helped { sent, returned }

@@ -6,7 +6,8 @@ use super::super::phrase::{Action, Evidence, Refutation};
 use super::super::thresholds as at;
 use super::super::value::{Network, Percent, Rate};
 use super::super::{Cause, Confidence, Finding, Role};
-use crate::observe::record::{EventKind, Metric, Server, Sources, TurnedAwayReason};
+use crate::observe::record::{EventKind, Metric, Server, Sources, TurnedAwayReason, WebServer};
+use crate::speaks::{self, Speaker};
 
 /// Networks that are proposed to be blocked, at most.
 const BLOCKED_MAX: usize = 5;
@@ -67,19 +68,32 @@ fn silent(facts: &Facts<'_>) -> Option<Finding> {
     let sockets = facts.record.sockets.as_ref()?;
     let silent = sockets.silent.as_ref()?;
     let share = silent.total as f64 / sockets.established.total.max(1) as f64;
-    if silent.total < at::SILENT_MIN || share < at::SILENT_SHARE {
+    let port = silent.by_port.iter().max_by_key(|(_, count)| **count).map(|(port, _)| *port);
+    // Clients of a service that speaks first are silent while they wait for it, those of a slow one too.
+    let waits = port.is_some_and(|port| speaks::resolve(port, None, None).0 == Speaker::Server);
+    if silent.total < at::SILENT_MIN || share < at::SILENT_SHARE || !holds(facts, silent.total) || waits && !few(silent)
+    {
         return None;
     }
-    let jammed = facts.overflows() > 0.0 || facts.record.listeners.iter().any(|listener| listener.accept_full);
-    let confidence = if jammed || few(silent) { Confidence::Certain } else { Confidence::Likely };
+    let confidence = if few(silent) { Confidence::Certain } else { Confidence::Likely };
     let established = &sockets.established;
     let evidence = [
         Evidence::SilentConnections { count: silent.total, share: Percent(share * 100.0) },
         Evidence::Established { count: established.total, sources: established.distinct },
     ];
-    let port = silent.by_port.iter().max_by_key(|(_, count)| **count).map(|(port, _)| *port);
     let finding = Finding::new(Cause::ConnectionFlood, Role::Main, confidence).on(port).at(facts.span);
     Some(with_advice(facts, finding.because(evidence).because(concentrated(silent))))
+}
+
+/// Whether so many connections hold what others need: others wait for the application, or half of a server's workers is theirs. Idle pools and
+/// paused films hold nothing.
+fn holds(facts: &Facts<'_>, connections: u64) -> bool {
+    let waiting = facts.record.listeners.iter().any(|listener| listener.accept_queue >= at::WAITING_MIN);
+    let is_half = |web: &WebServer| {
+        let workers = web.processes_max.filter(|_| web.server != Server::Nginx);
+        workers.is_some_and(|workers| connections as f64 >= at::WORKERS_HELD * workers as f64)
+    };
+    waiting || facts.overflows() >= 1.0 || workers_message(facts).is_some() || facts.record.web.iter().any(is_half)
 }
 
 /// Whether ten connections or more come from each source.
@@ -94,26 +108,27 @@ fn concentrated(sources: &Sources) -> Option<Evidence> {
     Some(Evidence::SourcesConcentrated { networks: 1, share, largest: Network::from(largest) })
 }
 
-/// Then: far more connections than requests. The kernel's count of connections has those to other services and within the host too, so
-/// beside it a server must have run out of workers; a capture tells those to web servers by themselves.
+/// Then: far more connections than requests, and a server that ran out of workers. A capture tells the connections to web servers by themselves;
+/// the kernel's count has those to other services and within the host too. Without the server's word other logs may have the requests.
 fn few_requests(facts: &Facts<'_>) -> Option<Finding> {
+    let (server, count, when) = workers_message(facts)?;
     let (connections, requests) = captured_connections(facts).or_else(|| counted_connections(facts))?;
     let finding = Finding::new(Cause::ConnectionFlood, Role::Main, Confidence::Likely).at(facts.span);
     let finding = finding.because([Evidence::FewRequests { connections, requests }]);
-    let message = workers_message(facts).map(|(server, count, when)| match when {
+    let message = match when {
         Some(at) => Evidence::WorkersLimitMessage { server, count, at },
         None => Evidence::WorkersLimitMessageUndated { server, count },
-    });
-    Some(with_advice(facts, finding.because(message)))
+    };
+    Some(with_advice(facts, finding.because([message])))
 }
 
-fn are_many(connections: f64, requests: u64) -> bool {
-    connections >= at::FLOOD_SYNS && connections >= at::CONNECTIONS_PER_REQUEST * requests as f64
+fn are_many(connections: f64, requests: u64, for_each: f64) -> bool {
+    connections >= at::FLOOD_SYNS && connections >= for_each * requests as f64
 }
 
 fn counted_connections(facts: &Facts<'_>) -> Option<(u64, u64)> {
     let (completed, requests) = (facts.sum(Metric::PassiveOpens)?, facts.requests()?);
-    (are_many(completed, requests) && workers_message(facts).is_some()).then(|| (whole(completed), requests))
+    are_many(completed, requests, at::ALL_CONNECTIONS_PER_REQUEST).then(|| (whole(completed), requests))
 }
 
 /// Connections completed to web servers' ports in a capture, and the requests of its minutes.
@@ -126,7 +141,7 @@ fn captured_connections(facts: &Facts<'_>) -> Option<(u64, u64)> {
         let minutes = facts.record.traffic.iter();
         let within = minutes.filter(|some| some.minute <= span.until && some.minute.plus_ms(59_999) >= span.from);
         let requests = within.map(|some| some.requests - some.timeouts.min(some.requests)).sum();
-        are_many(connections as f64, requests).then_some((connections, requests))
+        are_many(connections as f64, requests, at::CONNECTIONS_PER_REQUEST).then_some((connections, requests))
     })
 }
 
@@ -173,7 +188,8 @@ fn stalled(facts: &Facts<'_>) -> Option<(Vec<Evidence>, Confidence)> {
     let many = stalled.total >= at::STALLED_MIN && share >= at::STALLED_SHARE;
     let first = Evidence::StalledConnections { count: stalled.total, share: Percent(share * 100.0) };
     let confidence = if few(stalled) { Confidence::Certain } else { Confidence::Likely };
-    many.then(|| (std::iter::once(first).chain(concentrated(stalled)).collect(), confidence))
+    (many && holds(facts, stalled.total))
+        .then(|| (std::iter::once(first).chain(concentrated(stalled)).collect(), confidence))
 }
 
 fn zero_windows(facts: &Facts<'_>) -> Option<(Vec<Evidence>, Confidence)> {
@@ -182,7 +198,7 @@ fn zero_windows(facts: &Facts<'_>) -> Option<(Vec<Evidence>, Confidence)> {
     };
     let packets = facts.record.packets.iter().find(|packets| many(packets.zero_windows, packets.tcp))?;
     let evidence = Evidence::ZeroWindows { count: packets.zero_windows, segments: packets.tcp };
-    Some((vec![evidence], Confidence::Likely))
+    holds(facts, 0).then_some((vec![evidence], Confidence::Likely))
 }
 
 fn given_up(facts: &Facts<'_>) -> Option<(Vec<Evidence>, Confidence)> {

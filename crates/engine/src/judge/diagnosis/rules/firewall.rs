@@ -57,10 +57,11 @@ pub fn limit(facts: &Facts<'_>) -> Option<Finding> {
     let shared = facts.record.firewall_limits.iter().filter(|limit| !limit.per_source && concerns(facts, limit));
     let limit = shared.min_by_key(|limit| limit.rate_milli.unwrap_or(u64::MAX))?;
     let rate = limit.rate_milli? as f64 / 1000.0;
-    let signs: Vec<Evidence> = [dropped(limit), reached(facts, rate), unanswered_again(facts), logged(facts, limit)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let signs: Vec<Evidence> =
+        [dropped(limit), reached(facts, limit, rate), unanswered_again(facts), logged(facts, limit)]
+            .into_iter()
+            .flatten()
+            .collect();
     let role = if signs.is_empty() { Role::Standing } else { Role::Main };
     let confidence = if signs.len() > 1 { Confidence::Certain } else { Confidence::Likely };
     let rule = Evidence::LimitRule {
@@ -88,11 +89,13 @@ fn dropped(limit: &FirewallLimit) -> Option<Evidence> {
 }
 
 /// Connections come about as fast as the rule lets them through. A limit that is reached holds them there, so more is not seen.
-fn reached(facts: &Facts<'_>, rate: f64) -> Option<Evidence> {
+fn reached(facts: &Facts<'_>, limit: &FirewallLimit, rate: f64) -> Option<Evidence> {
     let (_, peak) = facts.peak(Metric::PassiveOpens)?;
     let need = facts.peak(Metric::Syns).map_or(peak, |(_, syns)| syns.max(peak));
-    (need >= at::LIMIT_REACHED * rate && peak <= 2.0 * rate.max(1.0))
-        .then_some(Evidence::LimitBelowNeed { limit: Rate(rate), need: Rate(need) })
+    // What is far above the rate did not meet the rule, and one for a few a minute is not about what comes every second.
+    let bound = 1.5 * rate + limit.burst.unwrap_or(0) as f64;
+    let held = rate >= 1.0 && need >= at::LIMIT_REACHED * rate && peak <= bound;
+    held.then_some(Evidence::LimitBelowNeed { limit: Rate(rate), need: Rate(need) })
 }
 
 /// A rule that logs what it drops.

@@ -20,7 +20,7 @@ pub fn harm(facts: &Facts<'_>) -> Vec<Evidence> {
     let all = [killed(facts), pressure(facts), low(facts), swapping(facts)];
     let mut signs: Vec<Evidence> = all.into_iter().flatten().collect();
     if !signs.is_empty() {
-        signs.extend([swap_used(facts), load(facts), blocked(facts)].into_iter().flatten());
+        signs.extend([swap_used(facts), committed(facts), load(facts), blocked(facts)].into_iter().flatten());
     }
     signs
 }
@@ -72,6 +72,12 @@ fn swapping(facts: &Facts<'_>) -> Option<Evidence> {
 fn swap_used(facts: &Facts<'_>) -> Option<Evidence> {
     let (when, used) = facts.peak(Metric::SwapUsed)?;
     (used > 0.0).then(|| Evidence::SwapUsed { used: Bytes(whole(used)), at: when })
+}
+
+/// More was promised than there is.
+fn committed(facts: &Facts<'_>) -> Option<Evidence> {
+    let (when, share) = facts.peak(Metric::MemoryCommitted)?;
+    (share > 100.0).then_some(Evidence::MemoryCommitted { share: Percent(share), at: when })
 }
 
 /// The load, where it says that the machine was near to stuck.
@@ -202,7 +208,10 @@ pub fn overcommitted(facts: &Facts<'_>) -> Option<Finding> {
         return None;
     }
     let role = if harm.is_empty() || !took { Role::Standing } else { Role::Main };
-    let seen = workers_message(facts).is_some_and(|(server, ..)| server == sum.server);
+    let killed = harm
+        .iter()
+        .any(|sign| matches!(sign, Evidence::OutOfMemoryKills { process, .. } if is_worker(process, sum.server)));
+    let seen = killed || workers_message(facts).is_some_and(|(server, ..)| server == sum.server);
     let certain = too_many && sum.measured && (seen || hold.is_some() || role == Role::Standing);
     let confidence = if certain { Confidence::Certain } else { Confidence::Likely };
     let finding = Finding::new(Cause::MemoryOvercommitted, role, confidence).at(facts.span);

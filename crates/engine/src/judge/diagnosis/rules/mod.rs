@@ -6,7 +6,7 @@
 
 use super::facts::Facts;
 use super::phrase::{Action, Evidence, Refutation};
-use super::{Cause, Confidence, Finding, Role};
+use super::{Cause, CauseKind, Confidence, Finding, Role};
 use crate::observe::record::Span;
 
 pub mod attacks;
@@ -76,11 +76,14 @@ const OF_HELD_CONNECTIONS: &[Cause] =
 const OF_A_JAM: &[Cause] =
     &[Cause::WorkersExhausted, Cause::SlowApplication, Cause::BurstOverBacklog, Cause::CookiesInert];
 
-/// What the rules find: those to blame first, the surer ones first, then in the order of [`Cause`].
+/// What the rules find: those to blame first, among them attacks, then the surer ones, then in the order of [`Cause`].
 pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = RULES.iter().filter_map(|rule| (rule.judge)(facts)).collect();
     settle(&mut findings);
-    findings.sort_by_key(|finding| (finding.role, finding.confidence, finding.cause));
+    findings.sort_by_key(|finding| {
+        let open = finding.confidence == Confidence::Possible;
+        (finding.role, open, finding.kind != CauseKind::Attack, finding.confidence, finding.cause)
+    });
     findings
 }
 

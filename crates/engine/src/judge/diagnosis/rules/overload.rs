@@ -261,6 +261,7 @@ pub fn slow_application(facts: &Facts<'_>) -> Option<Finding> {
     let full = facts.record.listeners.iter().find(full_listener).map(|listener| listener.local.port());
     let mut evidence: Vec<Evidence> = accept_full(facts).into_iter().chain(accept_overflows(facts)).collect();
     let certain = evidence.len() == 2;
+    evidence.extend(accept_peak(facts).filter(|_| !evidence.is_empty()));
     evidence.extend(backend(facts));
     evidence.extend(overloaded(facts));
     if evidence.is_empty() {
@@ -283,6 +284,12 @@ fn accept_full(facts: &Facts<'_>) -> Option<Evidence> {
     let listener = facts.record.listeners.iter().find(full_listener)?;
     let (waiting, backlog) = (u64::from(listener.accept_queue), u64::from(listener.backlog));
     Some(Evidence::AcceptQueueFull { port: Port(listener.local.port()), waiting, backlog })
+}
+
+/// Over time, the most that waited.
+fn accept_peak(facts: &Facts<'_>) -> Option<Evidence> {
+    let (when, count) = facts.peak(Metric::AcceptQueues).filter(|_| !facts.now)?;
+    (count >= f64::from(at::WAITING_MIN)).then(|| Evidence::AcceptQueuePeak { count: whole(count), at: when })
 }
 
 fn accept_overflows(facts: &Facts<'_>) -> Option<Evidence> {

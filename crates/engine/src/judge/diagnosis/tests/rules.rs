@@ -115,10 +115,11 @@ fn with_sockets(established: u64, change: impl FnOnce(&mut SocketCounts)) -> Rec
 }
 
 fn connection_flood() -> Case {
-    let fires = with_sockets(400, |sockets| sockets.silent = Some(sources(380, 20, 0.9)));
-    // Browsers that connect ahead of need, and web sockets that speak.
-    let near_miss = with_sockets(2000, |sockets| sockets.silent = Some(sources(90, 80, 0.1)));
-    case(Cause::ConnectionFlood, Role::Main, (fires, near_miss))
+    let mut fires = with_sockets(400, |sockets| sockets.silent = Some(sources(380, 20, 0.9)));
+    let idle = fires.clone();
+    fires.listeners.push(Listener { accept_queue: 100, ..listener(80, 511) });
+    // A pool of connections that wait to be used, and nobody waits for them.
+    case(Cause::ConnectionFlood, Role::Main, (fires, idle))
 }
 
 fn connection_flood_in_logs() -> Case {
@@ -126,7 +127,7 @@ fn connection_flood_in_logs() -> Case {
     let mut record = past();
     sar(&mut record, QUIET, &[&[(Metric::PassiveOpens, 200.0)]]);
     record.event(Some(at(20)), Source::ErrorLog, exhausted);
-    (0..21).for_each(|minute| traffic(&mut record, minute, 100));
+    (0..21).for_each(|minute| traffic(&mut record, minute, 20));
     let many = |record: &mut Record| record.traffic[20].requests = 11_000;
     case(Cause::ConnectionFlood, Role::Main, and(record, many))
 }
@@ -136,13 +137,16 @@ fn connection_flood_in_a_capture() -> Case {
     sar(&mut record, QUIET, &[&[(Metric::PassiveOpens, 20.0)]]);
     (0..21).for_each(|minute| traffic(&mut record, minute, 20));
     record.packets.push(Packets { completed_sources: sources(600, 600, 0.01), ..capture(600, 600) });
+    record.event(Some(at(20)), Source::ErrorLog, EventKind::WorkersExhausted { server: Server::Apache, limit: None });
     case(Cause::ConnectionFlood, Role::Main, and(record, |record| record.traffic[20].requests = 500))
 }
 
 fn slow_readers() -> Case {
-    let fires = with_sockets(300, |sockets| sockets.stalled = sources(200, 10, 0.9));
-    let near_miss = with_sockets(3000, |sockets| sockets.stalled = sources(45, 45, 0.05));
-    case(Cause::SlowReaders, Role::Main, (fires, near_miss))
+    let mut fires = with_sockets(300, |sockets| sockets.stalled = sources(200, 10, 0.9));
+    let paused = fires.clone();
+    fires.web.push(apache(150, 511));
+    // Films that are paused, of a server that does not mind.
+    case(Cause::SlowReaders, Role::Main, (fires, paused))
 }
 
 fn reflection_at_us() -> Case {

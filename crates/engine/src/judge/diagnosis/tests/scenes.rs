@@ -140,10 +140,13 @@ fn a_flood_that_goes_on_is_seen_in_half_a_second() {
         (Metric::PassiveOpens, 3.0),
         (Metric::SynRetransmitted, 30.0),
     ]);
+    record.samples[0].values.insert(Metric::SynQueueFullCookies, 50_000.0);
+    record.totals.insert(Metric::SynQueueFullCookies, 4e5);
     record.totals.insert(Metric::CookiesSent, 4e5);
     record.totals.insert(Metric::CookiesReceived, 40.0);
     record.listeners.push(Listener { syn_queue: 512, ..listener(80, 511) });
-    record.sockets = Some(SocketCounts { half_open: sources(512, 512, 0.01), ..SocketCounts::default() });
+    let half_open = sources(512, 512, 0.01);
+    record.sockets = Some(SocketCounts { half_open, half_open_unanswered: Some(400), ..SocketCounts::default() });
     let diagnosis = judge(&record);
     let attacks = vec![Cause::SpoofedFlood];
     assert_eq!(diagnosis.verdict, Verdict::Attack { attacks }, "{:#?}", diagnosis.findings);
@@ -188,7 +191,8 @@ fn a_full_accept_queue_makes_no_attackers_of_its_clients() {
     let diagnosis = judge(&record);
     assert!(!blames_attack(&diagnosis), "{:#?}", diagnosis.findings);
     assert_eq!(diagnosis.findings[0].cause, Cause::SlowApplication);
-    assert_eq!(diagnosis.cookies, Cookies::Inert {});
+    assert!(find(&diagnosis, Cause::CookiesInert).is_some());
+    assert_eq!(diagnosis.cookies, Cookies::Nothing {});
 }
 
 #[test]
@@ -239,4 +243,44 @@ fn a_group_s_limit_is_the_memory_of_what_runs_in_it() {
     let memory = find(&diagnosis, Cause::MemoryOvercommitted).unwrap();
     assert_eq!(diagnosis.findings[0].cause, Cause::MemoryOvercommitted);
     assert!(matches!(&memory.steps[0], Action::ApacheWorkers { workers: 19, .. }), "{memory:#?}");
+}
+
+/// A jam now, whose accept queue is full most of the time, with what the kernel counted since it began.
+fn jam(sent: f64, returned: f64) -> Record {
+    let mut record = now(&[
+        (Metric::ListenOverflows, 4000.0),
+        (Metric::PassiveOpens, 10.0),
+        (Metric::SynQueueFullCookies, 3800.0),
+        (Metric::CookiesSent, 200.0),
+        (Metric::CookiesReceived, 700.0),
+    ]);
+    record.totals.insert(Metric::SynQueueFullCookies, 17_000.0);
+    record.totals.insert(Metric::CookiesSent, sent);
+    record.totals.insert(Metric::CookiesReceived, returned);
+    record.listeners.push(Listener { syn_queue: 129, accept_queue: 129, accept_full: true, ..listener(80, 128) });
+    record.sockets = Some(SocketCounts { half_open: sources(129, 129, 0.02), ..SocketCounts::default() });
+    record
+}
+
+#[test]
+fn a_flood_within_a_jam_is_seen_by_its_cookies_since_it_began() {
+    let diagnosis = judge(&jam(6000.0, 1900.0));
+    assert!(find(&diagnosis, Cause::SpoofedFlood).is_some_and(Finding::blames), "{:#?}", diagnosis.findings);
+    assert!(find(&diagnosis, Cause::SlowApplication).is_some());
+    // The same jam without one: cookies came back.
+    assert!(!blames_attack(&judge(&jam(1500.0, 1900.0))));
+    // And with the marks of a flood of long ago, which prove nothing about now.
+    let mut old = jam(6e6, 1900.0);
+    old.totals.insert(Metric::SynQueueFullCookies, 17e6);
+    assert!(!blames_attack(&judge(&old)));
+}
+
+#[test]
+fn a_capture_of_syns_alone_cannot_show_a_flood() {
+    // tcpdump 'tcp[tcpflags] & tcp-syn != 0' on a healthy host.
+    let mut record = past();
+    record.packets.push(Packets { tcp: 10_000, ..capture(5000, 0) });
+    let diagnosis = judge(&record);
+    assert!(!matches!(diagnosis.verdict, Verdict::Attack { .. }), "{:#?}", diagnosis.findings);
+    assert!(!diagnosis.tell_apart.is_empty());
 }
