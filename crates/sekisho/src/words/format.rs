@@ -69,16 +69,18 @@ pub fn bytes(bytes: f64) -> String {
         value /= 1024.0;
         unit = larger;
     }
-    let value = if value.abs() < 10.0 { (value * 10.0).round() / 10.0 } else { value.round() };
+    // So fine that a product can be reckoned again by hand.
+    let value = if value.abs() < 100.0 { (value * 10.0).round() / 10.0 } else { value.round() };
     format!("{}{NARROW}{unit}", number(value))
 }
 
-/// A share from 0 to 1, in percent; what is there is never 0 %.
+/// A share from 0 to 1, in percent; what is there is never 0 %, and what is not all is never 100 %.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {
         0.0 => "0%".to_owned(),
         percent if percent.abs() < 1.0 => format!("{}%", number((percent * 100.0).round() / 100.0)),
+        percent if (99.5..100.0).contains(&percent) => format!("{}%", number((percent * 10.0).floor() / 10.0)),
         percent => format!("{}%", number(percent.round())),
     }
 }
@@ -206,7 +208,7 @@ mod tests {
         let told = [0.0, 1023.0, 1024.0, 1536.0, 1_048_575.0, 15.0 * 1024.0 * 1024.0, 4.5e9].map(bytes);
         let told = told.map(|told| told.replace(NARROW, " "));
         assert_eq!(told, ["0 B", "1,023 B", "1 KiB", "1.5 KiB", "1 MiB", "15 MiB", "4.2 GiB"]);
-        assert_eq!([0.0, 0.004, 0.126, 1.0, 1.5].map(percent), ["0%", "0.4%", "13%", "100%", "150%"]);
+        assert_eq!([0.0, 0.004, 0.126, 0.9966, 1.0, 1.5].map(percent), ["0%", "0.4%", "13%", "99.6%", "100%", "150%"]);
     }
 
     #[test]

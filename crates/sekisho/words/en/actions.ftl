@@ -17,7 +17,7 @@ action-nginx-processes = Let nginx start no more than { $processes } worker proc
         [none] {""}
        *[other] {" "}({ $place })
     }: as many as fit into memory.
-action-add-memory = Or add memory: all workers together need { $memory }.
+action-add-memory = Or add memory: with all workers running the machine needs { $memory }.
 action-apache-event = Serve PHP by php-fpm and let Apache use the event MPM: idle connections then hold no worker, and far fewer PHP processes are needed.
 action-keep-alive-shorter = Let { $server } keep idle connections for { $to } instead of { $from }: each holds a worker.
 action-more-workers = Let { $server } start up to { $workers } workers{ $place ->

@@ -40,7 +40,7 @@ cause-conntrack-full = a full table of connection tracking
 meaning-conntrack-full = The firewall remembers each connection in a table, and that table has no more room. New connections are dropped before any service sees them.
 
 cause-burst-over-backlog = a burst of real clients larger than the backlog
-meaning-burst-over-backlog = More real clients came within one round trip than the SYN queue holds. The kernel takes that for a flood and says “possible SYN flooding”: a false alarm. A larger backlog is all it takes.
+meaning-burst-over-backlog = More real clients came within one round trip than the SYN queue holds. The kernel takes that for a flood and says “possible SYN flooding”; for such a burst that is a false alarm. A larger backlog is all it takes.
 
 cause-receive-saturated = more packets than this host can take in
 meaning-receive-saturated = Packets are lost before TCP sees them: in the network card, or because a CPU cannot keep up. No setting of a queue or of cookies helps against that.
@@ -48,7 +48,7 @@ meaning-receive-saturated = Packets are lost before TCP sees them: in the networ
 cause-firewall-limit = a firewall limit that turns regular clients away
 meaning-firewall-limit = A rule lets only so many new connections through each second, whoever makes them. As soon as more come, attackers or not, regular clients are turned away at random.
 
-cause-cookies-off = SYN cookies are switched off
+cause-cookies-off = switched-off SYN cookies
 meaning-cookies-off = Without SYN cookies a full SYN queue turns everybody away. They cost nothing while there is room.
 
 cause-cookies-inert = SYN cookies that do nothing

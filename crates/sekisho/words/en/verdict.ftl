@@ -21,7 +21,10 @@ cookies-off-and-missed = SYN cookies are switched off, and that did harm: { $dro
     } dropped because a queue was full.
 cookies-not-needed = SYN cookies had nothing to do with it: no SYN queue was full, so none was sent.
 cookies-helped = SYN cookies helped: { $sent } went out over a full queue and { $returned } came back, each a real client who got in.
-cookies-held-flood = SYN cookies kept the port open: { $sent } went out and only { $returned } came back. Leave them on.
+cookies-held-flood = { $sent ->
+        [0] SYN cookies kept the port open; how many went out was not recorded.
+       *[other] SYN cookies kept the port open: { $sent } went out and only { $returned } came back.
+    } Leave them on.
 cookies-nothing = SYN cookies are on, and had nothing to do with this trouble. Switching them off would help nobody.
 cookies-inert = SYN cookies are on, but do nothing here: where they were asked for, none went out or none came back right.
 cookies-always = SYN cookies are sent for every connection (tcp_syncookies = 2), also where there is room. That loses TCP options for nothing.

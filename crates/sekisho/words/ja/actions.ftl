@@ -17,7 +17,7 @@ action-nginx-processes = nginxのワーカープロセス数を、メモリに�
         [none] {""}
        *[other] （{ $place }）
     }。
-action-add-memory = または、メモリを増設します。全ワーカーで{ $memory }が必要です。
+action-add-memory = または、メモリを増設します。全ワーカーを動かすには、マシン全体で{ $memory }が必要です。
 action-apache-event = PHPはphp-fpmに任せ、Apacheはevent MPMに切り替えます。待機中の接続がワーカーを占有しなくなり、必要なPHPプロセスも大幅に減ります。
 action-keep-alive-shorter = { $server }のキープアライブ時間を{ $from }から{ $to }に短縮します。待機中の接続もワーカーを占有します。
 action-more-workers = { $server }のワーカー数の上限を{ $workers }に増やします{ $place ->

@@ -40,7 +40,7 @@ cause-conntrack-full = conntrackテーブルの満杯
 meaning-conntrack-full = ファイアウォールが接続を記憶するテーブルに空きがありません。新しい接続は、サービスに届く前に破棄されます。
 
 cause-burst-over-backlog = バックログを超える正規クライアントの集中
-meaning-burst-over-backlog = 往復遅延時間（RTT）のあいだに、SYNキューに入りきらない数の正規クライアントが接続しました。カーネルはこれをフラッドとみなして「possible SYN flooding」と出力しますが、誤警報です。バックログを増やせば済みます。
+meaning-burst-over-backlog = 往復遅延時間（RTT）のあいだに、SYNキューに入りきらない数の正規クライアントが接続しました。カーネルはこれをフラッドとみなして「possible SYN flooding」と出力しますが、こうした集中に対しては誤警報です。バックログを増やせば済みます。
 
 cause-receive-saturated = 受信処理能力を超えるパケット
 meaning-receive-saturated = TCPに届く前に、NICまたは処理しきれないCPUでパケットが失われています。キューやクッキーの設定では改善しません。

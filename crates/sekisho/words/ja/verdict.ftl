@@ -6,7 +6,7 @@ verdict-healthy = 調べた範囲では、異常は見つかりませんでし�
 verdict-healthy-with-risks = いまのところ異常はありませんが、負荷が高まると{ $risks }が障害につながるおそれがあります。
 verdict-nothing-recorded = { $span }の記録に異常は見つかりませんでした。
 verdict-attack = 攻撃と判断しました: { $attacks }。
-verdict-attack-and-more = 攻撃（{ $attacks }）と判断しました。ただし、{ $others }があるため、攻撃がなくても障害は起こります。
+verdict-attack-and-more = 攻撃（{ $attacks }）と判断しました。ただし、攻撃がなくても{ $others }による障害は起こりえます。
 verdict-no-attack-needed = 攻撃を想定しなくても、{ $causes }で説明がつきます。
 verdict-two-fit = 「{ $one }」と「{ $other }」のどちらでも説明がつきます（見分け方は下にあります）。
 verdict-cannot-be-known = 障害またはそれを示すメッセージはありますが、この記録からは原因を判断できません。
@@ -18,7 +18,10 @@ cookies-off = SYNクッキーは無効です。ただし、有効だったとし
 cookies-off-and-missed = SYNクッキーが無効だったため、被害が出ています。キューが満杯になり、接続要求が{ $dropped }件破棄されました。
 cookies-not-needed = SYNクッキーは関係ありません。SYNキューが満杯になったことはなく、クッキーは一度も送られていません。
 cookies-helped = SYNクッキーは役に立ちました。キューが満杯のときに{ $sent }個を送り、{ $returned }個が返ってきています。その分だけ正規のクライアントが接続できました。
-cookies-held-flood = SYNクッキーがポートを守りました。{ $sent }個を送り、返ってきたのは{ $returned }個だけです。有効のままにしてください。
+cookies-held-flood = { $sent ->
+        [0] SYNクッキーがポートを守りました（送った数は記録されていません）。
+       *[other] SYNクッキーがポートを守りました。{ $sent }個を送り、返ってきたのは{ $returned }個だけです。
+    }有効のままにしてください。
 cookies-nothing = SYNクッキーは有効ですが、今回の障害とは関係ありません。無効にしても改善しません。
 cookies-inert = SYNクッキーは有効ですが、機能していません。必要な場面で送られていないか、正しく返ってきたものがありません。
 cookies-always = SYNクッキーがすべての接続に使われています（tcp_syncookies = 2）。キューに空きがあってもTCPオプションが失われ、得るものがありません。
