@@ -119,7 +119,7 @@ fn captured(packets: &Packets) -> Option<Vote> {
     evidence.extend(packets.busiest_second.map(|(at, syns)| Evidence::SynRatePeak { rate: Rate(syns as f64), at }));
     let alike = packets.syn_fingerprints.iter().max_by_key(|written| written.count);
     evidence.extend(
-        alike.filter(|written| written.count * 2 > packets.syns && written.completed * 10 < written.count).map(
+        alike.filter(|written| written.count > packets.syns / 2 && written.completed < written.count / 10).map(
             |written| Evidence::WrittenAlike {
                 count: written.count,
                 completed: written.completed,
@@ -255,7 +255,7 @@ fn segments(facts: &Facts<'_>) -> Option<Vote> {
 }
 
 /// How many segments a second are more than connections explain, where that is most of them.
-fn unexplained<'s>(sample: &'s Sample, usual: Option<f64>) -> Option<(f64, &'s Sample)> {
+fn unexplained(sample: &Sample, usual: Option<f64>) -> Option<(f64, &Sample)> {
     let value = |metric| sample.values.get(&metric).copied();
     let segments = value(Metric::SegmentsIn)?;
     let connections = value(Metric::PassiveOpens)? + value(Metric::ActiveOpens).unwrap_or(0.0);

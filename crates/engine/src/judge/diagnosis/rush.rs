@@ -65,7 +65,9 @@ impl Rush {
 fn cookies(facts: &Facts<'_>) -> Option<Evidence> {
     let (sent, returned) = (facts.sum(Metric::CookiesSent)?, facts.sum(Metric::CookiesReceived)?);
     let real = sent >= at::COOKIES_MIN && returned >= at::COOKIES_REAL * sent;
-    let share = Percent((returned / sent.max(1.0) * 100.0).min(100.0));
+    // Who finds the accept queue full sends his again, and each is counted.
+    let returned = returned.min(sent);
+    let share = Percent(returned / sent.max(1.0) * 100.0);
     real.then(|| Evidence::CookiesReturned { sent: whole(sent), returned: whole(returned), share })
 }
 

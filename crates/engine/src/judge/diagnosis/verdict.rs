@@ -145,10 +145,13 @@ pub fn cookies(facts: &Facts<'_>, findings: &[Finding]) -> Cookies {
         finding.blames() && finding.role == Role::Main && !matches!(finding.cause, Cause::BurstOverBacklog)
     });
     match facts.record.sysctl("net.ipv4.tcp_syncookies") {
-        Some(0) => match facts.dropped_for_no_cookies() {
-            Some(dropped) => Cookies::OffAndMissed { dropped: whole(dropped) },
-            None => Cookies::Off {},
-        },
+        Some(0) => {
+            // Where no counter tells, a capture of the flood does.
+            let unanswered: u64 = facts.record.packets.iter().map(|packets| packets.unanswered).sum();
+            let captured = (flood && unanswered > 0).then_some(unanswered);
+            let dropped = facts.dropped_for_no_cookies().map(whole).or(captured);
+            dropped.map_or(Cookies::Off {}, |dropped| Cookies::OffAndMissed { dropped })
+        }
         Some(2) => Cookies::Always {},
         _ if !flood && elsewhere => Cookies::Nothing {},
         _ if found(Cause::CookiesInert) => Cookies::Inert {},
@@ -181,7 +184,7 @@ pub fn keep(facts: &Facts<'_>, findings: &[Finding], verdict: &Verdict) -> Vec<K
     let web = !record.web.is_empty() || !record.traffic.is_empty();
     let wanted = [
         (facts.now && hidden, Keep::DoctorAsRoot {}),
-        (!sampled && !(facts.now && has_sysstat(facts)), Keep::Sysstat {}),
+        (!(sampled || facts.now && has_sysstat(facts)), Keep::Sysstat {}),
         (facts.ask.protected != Some(true) && !has(Source::Sekisho), Keep::Incidents {}),
         (!quiet && (flood || unsure) && record.packets.is_empty(), Keep::Capture {}),
         (!facts.now && !has(Source::KernelLog) && !has(Source::Journal) && !has(Source::Syslog), Keep::KernelLog {}),

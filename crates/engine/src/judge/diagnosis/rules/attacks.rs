@@ -98,7 +98,7 @@ fn holds(facts: &Facts<'_>, connections: u64) -> bool {
 
 /// Whether ten connections or more come from each source.
 const fn few(sources: &Sources) -> bool {
-    sources.total >= 10 * if sources.distinct == 0 { 1 } else { sources.distinct }
+    sources.distinct > 0 && sources.total / sources.distinct >= 10
 }
 
 fn concentrated(sources: &Sources) -> Option<Evidence> {

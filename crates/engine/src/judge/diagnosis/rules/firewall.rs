@@ -39,7 +39,7 @@ pub fn conntrack_full(facts: &Facts<'_>) -> Option<Finding> {
     let larger = max.filter(|max| *max > 0).map(|max| Action::SetSysctl {
         key: "net.netfilter.nf_conntrack_max".into(),
         from: max.to_string(),
-        to: (max * 4).to_string(),
+        to: max.saturating_mul(4).to_string(),
     });
     Some(finding.so(larger).so([Action::LessTracking {}]))
 }

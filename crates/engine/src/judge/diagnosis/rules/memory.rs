@@ -146,7 +146,7 @@ fn spare(facts: &Facts<'_>, web: &WebServer, each: u64, memory: u64) -> u64 {
     let share = (memory as f64 * (1.0 - at::MEMORY_OTHERS)) as u64;
     let available = facts.record.last(Metric::MemoryAvailable).filter(|_| facts.now);
     let Some((available, processes)) = available.zip(web.processes) else { return share };
-    let has = available as u64 + processes * each;
+    let has = (available as u64).saturating_add(processes.saturating_mul(each));
     has.saturating_sub((memory as f64 * at::MEMORY_FREE) as u64).min(share).max(each)
 }
 
@@ -202,7 +202,7 @@ pub fn overcommitted(facts: &Facts<'_>) -> Option<Finding> {
     let too_many = sum.needed() > sum.memory;
     let bound = if harm.is_empty() { sum.memory } else { sum.spare };
     // Few workers now hold little: then others took the memory.
-    let hold = web.processes.map(|processes| processes * sum.each).filter(|_| facts.now);
+    let hold = web.processes.map(|processes| processes.saturating_mul(sum.each)).filter(|_| facts.now);
     let took = hold.is_none_or(|held| held as f64 >= WORKERS_PART * sum.memory as f64);
     if sum.needed() <= bound || !too_many && !took {
         return None;
@@ -245,7 +245,7 @@ fn steps(web: &WebServer, sum: &Arithmetic) -> Vec<Action> {
             // Of threads the setting counts all, of processes each.
             let threads =
                 web.threads_per_child.as_ref().filter(|_| !is_prefork(web)).map_or(1, |threads| threads.value);
-            Action::ApacheWorkers { workers: sum.fit() * threads.max(1), place }
+            Action::ApacheWorkers { workers: sum.fit().saturating_mul(threads.max(1)), place }
         }
         Server::PhpFpm => Action::PhpChildren { children: sum.fit(), place },
         Server::Nginx => Action::NginxProcesses { processes: sum.fit(), place },

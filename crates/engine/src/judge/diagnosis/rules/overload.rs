@@ -208,7 +208,7 @@ pub fn workers_exhausted(facts: &Facts<'_>) -> Option<Finding> {
     let finding = Finding::new(Cause::WorkersExhausted, role, confidence).at(facts.span).because(evidence);
     let finding = finding.because(accept_overflows(facts)).because(accept_full(facts)).because(overloaded(facts));
     let more = sum.zip(web).and_then(|(sum, web)| {
-        let workers = (sum.processes * 2).min(sum.fit());
+        let workers = sum.processes.saturating_mul(2).min(sum.fit());
         (workers > sum.processes && memory::is_prefork(web)).then(|| Action::MoreWorkers {
             server,
             workers,

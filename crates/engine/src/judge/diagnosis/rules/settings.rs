@@ -78,9 +78,9 @@ pub fn synack_retries_high(facts: &Facts<'_>) -> Option<Finding> {
     }
     let role = if flood { Role::Contributing } else { Role::Standing };
     // The waits double from 1 s: 1 + 2 + 4 ... + 2^retries.
-    let stays = Milliseconds(((1u64 << (value + 1).min(32)) - 1) * 1000);
+    let stays = Milliseconds(((1u64 << value.saturating_add(1).min(32)) - 1) * 1000);
     let finding = Finding::new(Cause::SynackRetriesHigh, role, Confidence::Certain);
-    let finding = finding.because([setting, Evidence::Amplification { packets: value + 1, stays }]);
+    let finding = finding.because([setting, Evidence::Amplification { packets: value.saturating_add(1), stays }]);
     Some(finding.unless([Refutation::SetElsewhere { key: KEY.into() }]).so([set(KEY, value, at::RETRIES_WANTED)]))
 }
 

@@ -71,3 +71,30 @@ fn the_guide_tells_of_every_rule() {
     let rows = guide.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, Cause::ALL.len(), "the guide tells of rules that are not there");
 }
+
+#[test]
+fn nonsense_is_judged_without_a_panic() {
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0, 1e300] {
+        for origin in [Origin::Live, Origin::Past] {
+            let mut record = machine(origin);
+            record.taken = Some(Time(i64::MAX));
+            let values: Vec<_> = Metric::ALL.iter().map(|metric| (*metric, value)).collect();
+            for moment in [i64::MIN, 0, 0, i64::MAX] {
+                sample(&mut record, Source::Kernel, Time(moment), u64::MAX, &values);
+            }
+            record.totals = values.into_iter().collect();
+            record.sysctls.values_mut().for_each(|value| *value = u64::MAX.to_string());
+            record.host.memory_bytes = Some(u64::MAX);
+            let mut web = apache(u64::MAX, u64::MAX);
+            (web.processes, web.process_memory_bytes) = (Some(u64::MAX), Some(u64::MAX));
+            record.web.push(web);
+            record.listeners.push(Listener { sockets: 0, backlog: u32::MAX, syn_queue: u32::MAX, ..listener(80, 0) });
+            record.packets.push(Packets { syns: u64::MAX, ..Packets::default() });
+            record.sockets = Some(SocketCounts { silent: Some(Sources::default()), ..SocketCounts::default() });
+            message(&mut record, Some(Time(i64::MIN)));
+            judge(&record);
+            let span = Span { from: Time(i64::MAX), until: Time(i64::MIN) };
+            diagnose(&record, &Ask { span: Some(span), ..Ask::default() });
+        }
+    }
+}

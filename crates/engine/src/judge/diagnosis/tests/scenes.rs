@@ -284,3 +284,29 @@ fn a_capture_of_syns_alone_cannot_show_a_flood() {
     assert!(!matches!(diagnosis.verdict, Verdict::Attack { .. }), "{:#?}", diagnosis.findings);
     assert!(!diagnosis.tell_apart.is_empty());
 }
+
+#[test]
+fn without_cookies_a_flood_shuts_the_port() {
+    // Where tcp_max_syn_backlog stops the queue, the kernel counts its drops among all that listeners dropped.
+    let mut record = now(&[
+        (Metric::ListenDrops, 3000.0),
+        (Metric::ListenOverflows, 0.0),
+        (Metric::SynQueueFullDrops, 0.0),
+        (Metric::PassiveOpens, 0.0),
+        (Metric::SynRetransmitted, 240.0),
+    ]);
+    record.sysctls.insert("net.ipv4.tcp_syncookies".into(), "0".into());
+    record.sysctls.insert("net.ipv4.tcp_max_syn_backlog".into(), "256".into());
+    record.listeners.push(Listener { syn_queue: 193, ..listener(80, 511) });
+    let half_open = sources(193, 193, 0.02);
+    record.sockets = Some(SocketCounts { half_open, half_open_unanswered: Some(190), ..SocketCounts::default() });
+    let diagnosis = judge(&record);
+    let (attacks, others) = (vec![Cause::SpoofedFlood], vec![Cause::CookiesOff]);
+    assert_eq!(diagnosis.verdict, Verdict::AttackAndMore { attacks, others }, "{:#?}", diagnosis.findings);
+    assert_eq!(diagnosis.cookies, Cookies::OffAndMissed { dropped: 1500 });
+    // A burst of real clients without cookies: they answer.
+    record.sockets.as_mut().unwrap().half_open_unanswered = Some(3);
+    let diagnosis = judge(&record);
+    assert!(!blames_attack(&diagnosis), "{:#?}", diagnosis.findings);
+    assert_eq!(diagnosis.findings[0].cause, Cause::CookiesOff);
+}
