@@ -274,7 +274,7 @@ fn sources<'f>(facts: &'f Facts<'_>) -> Option<&'f Sources> {
     known.into_iter().flatten().find(|sources| sources.total >= at::HALF_OPEN_MIN)
 }
 
-/// As the daemon judges it: see [`spread`](crate::spread).
+/// As the daemon judges it: see [`crate::spread`].
 fn spread(sources: &Sources) -> Option<Spread> {
     let networks: Vec<u64> = sources.top_prefixes.iter().map(|network| network.count).collect();
     // Few samples say nothing of a stream; of a queue that is full, they are all there is.

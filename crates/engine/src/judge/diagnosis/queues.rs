@@ -2,7 +2,7 @@
 //!
 //! With cookies on the SYN queue holds min(backlog, somaxconn) + 1 and a burst beyond it is answered with cookies; with cookies off it
 //! also stops at three quarters of `tcp_max_syn_backlog`, and a burst beyond it is lost. A queue takes as many new connections a second as
-//! it has places, divided by the round-trip time. The arithmetic is [`settings`](super::super::settings)'.
+//! it has places, divided by the round-trip time. The arithmetic is [`settings`]'.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
