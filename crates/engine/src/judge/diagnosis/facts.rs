@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::flood::{self, Flood};
 use super::rush::Rush;
@@ -110,16 +111,43 @@ impl<'r> Facts<'r> {
         })
     }
 
-    /// The ports that the kernel's message named.
+    /// The ports that the kernel's message named, of listeners here.
     pub fn message_ports(&self) -> Vec<(u16, Option<Time>)> {
         let port = |event: &Event| match event.kind {
-            EventKind::SynFloodingMessage { port, .. } => Some((port, event.at)),
+            EventKind::SynFloodingMessage { address, port, .. } if self.is_here(address, port) => {
+                Some((port, event.at))
+            }
             _ => None,
         };
         let mut ports: Vec<_> = self.events().filter_map(port).collect();
         ports.sort_by_key(|(port, at)| (*port, *at));
         ports.dedup_by_key(|(port, _)| *port);
         ports
+    }
+
+    /// Whether the kernel said that a queue here was full and it sends cookies, or drops.
+    pub fn message_said(&self, cookies: bool) -> bool {
+        self.events().any(|event| match event.kind {
+            EventKind::SynFloodingMessage { address, port, cookies: sent } => {
+                sent == cookies && self.is_here(address, port)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether a message of the kernel is about a listener here. The kernel's log is the machine's, also of containers and other network
+    /// namespaces; now it is known who listens, and whether a queue here was ever full (each message goes with one of these counts).
+    fn is_here(&self, address: Option<IpAddr>, port: u16) -> bool {
+        let is_it = |listener: &Listener| {
+            let ip = listener.local.ip();
+            let same = address.is_none_or(|address| ip.is_unspecified() || ip.to_canonical() == address.to_canonical());
+            listener.local.port() == port && same
+        };
+        let counted = |metric| self.record.totals.get(&metric);
+        let counts: Vec<_> =
+            [Metric::SynQueueFullCookies, Metric::SynQueueFullDrops].into_iter().filter_map(counted).collect();
+        let never = !counts.is_empty() && counts.iter().all(|count| **count == 0.0);
+        !self.now || self.record.listeners.iter().any(is_it) && !never
     }
 
     /// The listener on a port with the shortest queue.

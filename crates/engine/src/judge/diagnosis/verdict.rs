@@ -6,7 +6,7 @@ use super::facts::{Facts, whole};
 use super::phrase::{Cookies, Distinction, Keep, Verdict};
 use super::rules::FOLLOWS;
 use super::{Cause, CauseKind, Confidence, Finding, Role, TellApart};
-use crate::observe::record::{EventKind, Metric, Server, Source, Why};
+use crate::observe::record::{Metric, Server, Source, Why};
 
 /// Named in a verdict also where they only contribute.
 const ALSO_NAMED: &[Cause] = &[Cause::BurstOverBacklog, Cause::WorkersExhausted, Cause::CookiesOff];
@@ -139,7 +139,7 @@ pub fn cookies(facts: &Facts<'_>, findings: &[Finding]) -> Cookies {
     let found = |cause: Cause| findings.iter().any(|finding| finding.cause == cause && finding.blames());
     let sent = facts.sum(Metric::CookiesSent);
     let counts = || (whole(sent.unwrap_or(0.0)), whole(facts.sum(Metric::CookiesReceived).unwrap_or(0.0)));
-    let message = facts.events().any(|event| matches!(event.kind, EventKind::SynFloodingMessage { cookies: true, .. }));
+    let message = facts.message_said(true);
     let flood = [Cause::SpoofedFlood, Cause::ConcentratedFlood, Cause::SynFlood].into_iter().any(found);
     let elsewhere = findings.iter().any(|finding| {
         finding.blames() && finding.role == Role::Main && !matches!(finding.cause, Cause::BurstOverBacklog)

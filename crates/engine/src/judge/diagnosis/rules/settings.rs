@@ -5,7 +5,7 @@ use super::super::phrase::{Action, Evidence, Refutation};
 use super::super::thresholds as at;
 use super::super::value::Milliseconds;
 use super::super::{Cause, Confidence, Finding, Role};
-use crate::observe::record::{EventKind, Metric};
+use crate::observe::record::Metric;
 
 fn said(facts: &Facts<'_>, key: &str) -> Option<(u64, Evidence)> {
     let value = facts.record.sysctl(key)?;
@@ -21,8 +21,7 @@ pub fn cookies_off(facts: &Facts<'_>) -> Option<Finding> {
     const KEY: &str = "net.ipv4.tcp_syncookies";
     let (value, setting) = said(facts, KEY).filter(|(value, _)| *value == 0)?;
     let dropped = facts.dropped_for_no_cookies();
-    let message =
-        facts.events().any(|event| matches!(event.kind, EventKind::SynFloodingMessage { cookies: false, .. }));
+    let message = facts.message_said(false);
     // Without cookies a flood shuts the port: that needs no counter to be known.
     let flood = facts.flood.as_ref().is_some_and(|flood| flood.confidence <= Confidence::Likely);
     let role = if dropped.is_some() || message || flood { Role::Main } else { Role::Standing };

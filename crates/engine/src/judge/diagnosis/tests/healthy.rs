@@ -123,3 +123,19 @@ fn nothing_recorded_is_not_healthy() {
     let later = Ask { span: Some(Span { from: at(600), until: at(700) }), ..Ask::default() };
     assert_eq!(diagnose(&record, &later).verdict, Verdict::NoRecord {});
 }
+
+#[test]
+fn another_namespace_s_message_is_not_ours() {
+    let mut record = now(&[(Metric::PassiveOpens, 2.0)]);
+    record.totals.insert(Metric::SynQueueFullCookies, 7.0);
+    let kind = EventKind::SynFloodingMessage { address: Some([198, 51, 100, 10].into()), port: 80, cookies: true };
+    record.event(Some(at(-3)), Source::KernelLog, kind);
+    // Nobody listens on this port here, or somebody on another address.
+    is_quiet(&record, "nobody listens");
+    record.listeners.push(Listener { local: ([127, 0, 0, 1], 80).into(), ..listener(80, 511) });
+    is_quiet(&record, "another address");
+    record.listeners[0] = listener(80, 511);
+    assert_eq!(judge(&record).verdict, Verdict::CannotBeKnown {}, "our own message a few minutes ago");
+    record.totals.insert(Metric::SynQueueFullCookies, 0.0);
+    is_quiet(&record, "no queue here was ever full");
+}
