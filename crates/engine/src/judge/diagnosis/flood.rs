@@ -163,14 +163,15 @@ fn since_begun(facts: &Facts<'_>) -> Option<Evidence> {
     lost.then(|| Evidence::CookiesNotReturnedSinceBoot { sent: whole(sent), returned: whole(returned) })
 }
 
-/// SYNs, where they are counted, beside connections. Clients that a full accept queue turned away send their SYNs again.
+/// SYNs, where they are counted, beside connections. Who proved to a challenge that he is there sends his SYN twice, and clients that a full
+/// accept queue turned away send theirs again.
 fn above_completions(facts: &Facts<'_>) -> Option<Vote> {
     let (syns, completed) = (facts.sum(Metric::Syns)?, facts.sum(Metric::PassiveOpens)?);
-    let dropped = facts.sum(Metric::ListenDrops).unwrap_or(0.0).max(facts.overflows());
-    let cookies = facts.sum(Metric::CookiesSent).unwrap_or(0.0);
+    let sum = |metric| facts.sum(metric).unwrap_or(0.0);
+    let (cookies, proved) = (sum(Metric::CookiesSent), sum(Metric::CookiesReceived));
     // What was dropped for a full SYN queue counts as never completed, what an accept queue turned away does not.
-    let turned_away = if facts.overflows() > 0.0 { dropped } else { 0.0 };
-    let never = syns - completed - turned_away;
+    let turned_away = if facts.overflows() > 0.0 { sum(Metric::ListenDrops).max(facts.overflows()) } else { 0.0 };
+    let never = syns - completed - proved - turned_away;
     if never < at::FLOOD_SYNS || never < at::FLOOD_SHARE * syns {
         return None;
     }

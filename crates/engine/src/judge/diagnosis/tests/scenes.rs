@@ -310,3 +310,22 @@ fn without_cookies_a_flood_shuts_the_port() {
     assert!(!blames_attack(&diagnosis), "{:#?}", diagnosis.findings);
     assert_eq!(diagnosis.findings[0].cause, Cause::CookiesOff);
 }
+
+#[test]
+fn clients_who_proved_themselves_are_no_flood() {
+    // A rush to a mail server: challenged, each client sends its SYN again.
+    let mut record = machine(Origin::Past);
+    for second in 0..40 {
+        let values = [
+            (Metric::Syns, 600.0),
+            (Metric::CookiesSent, 300.0),
+            (Metric::CookiesReceived, 295.0),
+            (Metric::PassiveOpens, 296.0),
+        ];
+        sample(&mut record, Source::Sekisho, at(0).plus_ms(second * 1000), 1000, &values);
+    }
+    let diagnosis = judge(&record);
+    assert!(!blames_attack(&diagnosis), "{:#?}", diagnosis.findings);
+    assert_eq!(diagnosis.findings[0].cause, Cause::BurstOverBacklog);
+    assert!(matches!(diagnosis.cookies, Cookies::Helped { .. }));
+}
