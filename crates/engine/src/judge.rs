@@ -3,8 +3,10 @@
 //! A [`Finding`] says what is, why it matters and what to do. Where Sekisho can put it right by itself there is a [`Step`] with it,
 //! which the daemon applies (see [`crate::act`]) and `sekisho off` takes back.
 //!
-//! [`settings`] judges the host's settings beyond what Sekisho itself needs, for `sekisho plan`.
+//! [`settings`] judges the host's settings beyond what Sekisho itself needs, for `sekisho plan`. [`diagnosis`] judges trouble: what is wrong
+//! now, or what happened then.
 
+pub mod diagnosis;
 pub mod settings;
 
 use serde::Serialize;

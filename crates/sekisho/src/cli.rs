@@ -5,11 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho_engine::policy::{BackendChoice, Mode, Prefix, duration_seconds};
 
+use crate::times;
+use crate::words::Lang;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (for `off`: also when there was nothing to take away)
   1  failed; what, where and a hint are on stderr
-  2  the command line or the configuration is wrong";
+  2  the command line or the configuration is wrong
+  3  `doctor` and `explain`: something is, or was, wrong
+  4  `doctor` and `explain`: it cannot be told";
 
 /// Sekisho keeps a server reachable through a SYN flood: it asks for proof when, and only when, a listener's own queue fills.
 #[derive(Debug, Parser)]
@@ -75,12 +80,64 @@ pub enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Say what is wrong now: an attack, a small queue, too little memory, or nothing.
+    Doctor(ViewArgs),
+    /// Say what happened: last night, in an incident, or on another machine by its logs [default: the last 24 hours here].
+    Explain(ExplainArgs),
+    /// List the incidents that the daemon wrote down: from the first service armed until all were calm again.
+    Incidents {
+        /// As JSON, for programs (its `version` is 1).
+        #[arg(long)]
+        json: bool,
+    },
     /// What `apply` leaves behind to take a change back that nobody confirms.
     #[command(hide = true)]
     Watchdog {
         /// The change's number.
         change: u64,
     },
+}
+
+/// How a diagnosis is shown.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// As JSON, for programs (its `version` is 1).
+    #[arg(long)]
+    pub json: bool,
+    /// Also write a report for a browser or a printer: one file of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// The language [default: that of LC_ALL, LC_MESSAGES or LANG].
+    #[arg(long)]
+    pub lang: Option<Lang>,
+}
+
+/// The arguments of `explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The number of an incident, as `sekisho incidents` lists it.
+    #[arg(value_name = "N", conflicts_with_all = ["since", "until", "from"])]
+    pub incident: Option<u64>,
+    /// From when on: "2026-11-30 02:00", 02:00, "yesterday 22:00", -3h, or RFC 3339.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Until when, in the same forms [default: now].
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, requires = "since")]
+    pub until: Option<String>,
+    /// By the files in this folder, of any machine: logs, sysstat's files, captures, settings; named as in /var/log or not.
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// The zone of times without one, as +09:00 [default: the files' own, else this machine's].
+    #[arg(long, value_name = "ZONE", value_parser = zone, allow_hyphen_values = true)]
+    pub zone: Option<i32>,
+    /// How it is shown.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// A zone in seconds ahead of UTC.
+fn zone(text: &str) -> Result<i32, String> {
+    times::zone(text).ok_or_else(|| "a distance from UTC is wanted, as +09:00, -3 or UTC".to_owned())
 }
 
 /// Where settings are kept for the next boot.
@@ -254,6 +311,19 @@ mod tests {
         let Command::Apply(args) = within("2m").unwrap().command else { panic!("not apply") };
         assert_eq!(args.confirm_within, Some(120));
         assert!(within("1s").is_err() && within("2h").is_err() && within("soon").is_err());
+    }
+
+    #[test]
+    fn what_is_to_be_explained_is_named_in_one_way() {
+        let explain = |words: &[&str]| Cli::try_parse_from([&["sekisho", "explain"], words].concat());
+        let Command::Explain(args) = explain(&["--since", "-3h", "--zone", "-03:30"]).unwrap().command else {
+            panic!("not explain")
+        };
+        assert_eq!((args.since.as_deref(), args.zone), (Some("-3h"), Some(-12_600)));
+        assert!(explain(&["7", "--lang", "ja"]).is_ok());
+        assert!(explain(&["7", "--since", "-3h"]).is_err());
+        assert!(explain(&["--until", "now"]).is_err());
+        assert!(explain(&["--zone", "Tokyo"]).is_err() && explain(&["--lang", "fr"]).is_err());
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// What was asked for is wrong, not what was done.
+    #[must_use]
+    pub fn usage(self) -> Self {
+        Self { code: USAGE, ..self }
+    }
+
     /// The same in one line, for the log.
     pub fn line(&self) -> String {
         self.to_string().replace("\n  because: ", ": ").replace("\nhint: ", "; hint: ").replace('\n', "; ")

@@ -1,15 +1,19 @@
 //! `sekisho`: the command line and the daemon.
 //!
 //! Read [`cli`] for what can be asked; each command is a module of its own: [`daemon`] (`run`), [`status`], [`off`], [`check`] (and
-//! `verdicts`), [`lists`] (`allow`, `block`), [`reload`], [`plan`], [`apply`] (also `confirm` and `rollback`). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
+//! `verdicts`), [`lists`] (`allow`, `block`), [`reload`], [`plan`], [`apply`] (also `confirm` and `rollback`), [`incidents`], [`doctor`] and
+//! [`explain`] (shown by [`views`], in [`words`] of two languages; [`times`] reads what people type). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
 //! daemon writes down for `status`), [`host`] (facts for the engine's findings).
 
 mod apply;
 mod check;
 mod cli;
 mod daemon;
+mod doctor;
+mod explain;
 mod failure;
 mod host;
+mod incidents;
 mod lists;
 mod lock;
 mod off;
@@ -17,6 +21,9 @@ mod plan;
 mod reload;
 mod state;
 mod status;
+mod times;
+mod views;
+mod words;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,6 +33,7 @@ use clap::Parser;
 use cli::{AllowCommand, BlockCommand, Cli, Command};
 use failure::Failure;
 use lists::Which;
+use views::show::Told;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -41,9 +49,18 @@ fn main() -> ExitCode {
         Command::Apply(args) => apply::apply(&args).and_then(|text| print(&text)),
         Command::Confirm { force, crash_at } => apply::confirm(force, crash_at).and_then(|text| print(&text)),
         Command::Rollback { all } => apply::rollback(all).and_then(|text| print(&text)),
+        Command::Doctor(view) => return told(doctor::doctor(&view)),
+        Command::Explain(args) => return told(explain::explain(&args)),
+        Command::Incidents { json } => incidents::incidents(json).and_then(|text| print(&text)),
         Command::Watchdog { change } => apply::watchdog::watch(change),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+/// A diagnosis ends with a code of its own.
+fn told(told: Result<Told, Failure>) -> ExitCode {
+    let printed = told.and_then(|told| print(&told.text).map(|()| told.code));
+    printed.map_or_else(|failure| failure.report(), ExitCode::from)
 }
 
 fn allow(command: AllowCommand) -> Result<String, Failure> {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ const WAITING_BYTES: u64 = 3072;
 /// An entry of connection tracking (slab nf_conntrack and its two hash nodes), in bytes.
 const TRACKED_BYTES: u64 = 320;
 /// The backlog below which a burst within one round trip is soon taken for a flood: a quarter of it, 256, is where Sekisho begins to ask.
-const BACKLOG_MIN: u64 = 1024;
+pub const BACKLOG_MIN: u64 = 1024;
 /// No listener gets more.
 const BACKLOG_MAX: u64 = 65_535;
 /// The busiest moment is taken to be so many times the average.
@@ -168,8 +169,7 @@ pub fn plan(facts: &SettingsFacts, boot: Option<&BootFile>) -> Plan {
 fn needed(facts: &SettingsFacts) -> (u64, String) {
     let average = facts.arrivals.connections.checked_div(facts.arrivals.seconds).unwrap_or(0);
     let under_way = average * PEAK * ROUND_TRIP.0 / ROUND_TRIP.1;
-    // Sekisho begins to ask at a quarter of the backlog, and that should be above what is usual.
-    let needed = (under_way * 4).next_power_of_two().clamp(BACKLOG_MIN, BACKLOG_MAX);
+    let needed = backlog_for(under_way);
     let why = if needed == BACKLOG_MIN {
         format!(
             "{BACKLOG_MIN} lets 256 handshakes be under way before anything is asked of anybody; more is not needed here ({average} new connections/s on average)"
@@ -361,38 +361,62 @@ fn advice(listener: &Listener, facts: &SettingsFacts, needed: u64) -> ListenerAd
     let service = &listener.service;
     // Several listeners share a port by SO_REUSEPORT; the kernel's queue is each one's own.
     let backlog = u64::from(service.backlog / service.listeners.max(1));
-    let (syn_queue, binds) = syn_queue(listener, facts, backlog);
-    // No flood comes to a loopback address.
-    let wanted = (backlog < needed && !service.local.ip().is_loopback()).then_some(needed);
+    let configured = listener.configured.as_ref().map(|configured| u64::from(configured.backlog));
+    let number = |key| facts.number(key);
+    let (syn_queue, binds) =
+        syn_queue(backlog, configured, number("net.ipv4.tcp_syncookies"), number("net.ipv4.tcp_max_syn_backlog"));
+    let wanted = backlog_wanted(backlog, service.local.ip(), needed);
     let most = wanted.unwrap_or(backlog);
     let tracked = facts.tracked.get(&service.local.port()).copied().unwrap_or(0);
     ListenerAdvice {
         address: service.local.ip().to_string(),
         port: service.local.port(),
         application: listener.application.as_ref().map(|application| application.word().to_owned()),
-        configured: listener.configured.as_ref().map(|configured| configured.backlog.into()),
+        configured,
         file: listener.configured.as_ref().and_then(|configured| configured.file.clone()),
         backlog,
         syn_queue,
         binds,
         burst_100ms: syn_queue * 10,
         wanted,
-        memory_bytes: u64::from(service.listeners) * (most + 1) * (HALF_OPEN_BYTES + WAITING_BYTES),
+        memory_bytes: queue_bytes(service.listeners.into(), most),
         tracked: facts.conntrack.filter(|table| table.in_use).map(|_| tracked),
         todo: wanted.map(|wanted| todo(listener, wanted)),
     }
 }
 
-fn syn_queue(listener: &Listener, facts: &SettingsFacts, backlog: u64) -> (u64, Binds) {
-    let asked = listener.configured.as_ref().map(|configured| u64::from(configured.backlog));
-    let binds = if asked.is_some_and(|asked| asked > backlog) { Binds::Somaxconn } else { Binds::Application };
-    let cookies = facts.number("net.ipv4.tcp_syncookies").unwrap_or(0);
-    let three_quarters = facts.number("net.ipv4.tcp_max_syn_backlog").unwrap_or(u64::MAX) / 4 * 3;
-    if cookies == 0 && three_quarters < backlog + 1 {
+/// How many half-open connections fit into one socket's SYN queue, and what limits that: from the backlog in force, the one that the
+/// application asks for, and the sysctls `tcp_syncookies` and `tcp_max_syn_backlog`. Cookies that are not known are taken to be on, as they are
+/// by default.
+pub fn syn_queue(
+    backlog: u64,
+    configured: Option<u64>,
+    syncookies: Option<u64>,
+    max_syn_backlog: Option<u64>,
+) -> (u64, Binds) {
+    let binds = if configured.is_some_and(|asked| asked > backlog) { Binds::Somaxconn } else { Binds::Application };
+    let three_quarters = max_syn_backlog.unwrap_or(u64::MAX) / 4 * 3;
+    if syncookies == Some(0) && three_quarters < backlog + 1 {
         (three_quarters, Binds::MaxSynBacklog)
     } else {
         (backlog + 1, binds)
     }
+}
+
+/// The backlog for so many handshakes under way at the busiest moment: Sekisho begins to ask at a quarter of it, and that should be above
+/// what is usual.
+pub fn backlog_for(under_way: u64) -> u64 {
+    under_way.saturating_mul(4).min(BACKLOG_MAX).next_power_of_two().clamp(BACKLOG_MIN, BACKLOG_MAX)
+}
+
+/// What a listener's backlog should be; `None`: it may stay. No flood comes to a loopback address.
+pub fn backlog_wanted(backlog: u64, address: IpAddr, needed: u64) -> Option<u64> {
+    (backlog < needed && !address.is_loopback()).then_some(needed)
+}
+
+/// The memory that both queues of so many sockets take when full, in bytes.
+pub const fn queue_bytes(sockets: u64, backlog: u64) -> u64 {
+    sockets * (backlog + 1) * (HALF_OPEN_BYTES + WAITING_BYTES)
 }
 
 /// What to write where.

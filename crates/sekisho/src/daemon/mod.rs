@@ -5,6 +5,7 @@
 
 mod backend;
 mod completion;
+mod incidents;
 mod interfaces;
 mod learning;
 mod limits;
@@ -35,6 +36,7 @@ use crate::state::{State, mends_file};
 
 use backend::Backend;
 use completion::Decision;
+use incidents::{Incidents, Second};
 use interfaces::{Guards, Means, wanted};
 use learning::Learning;
 use limits::Limiting;
@@ -188,6 +190,7 @@ struct Daemon {
     mends: Mends,
     learning: Learning,
     limiting: Limiting,
+    incidents: Incidents,
     ports: Vec<PortSettings>,
     decision: Decision,
     armed: BTreeSet<u16>,
@@ -207,6 +210,7 @@ impl Daemon {
         let Generation { loaded, decision, ports } = Generation::make(&config, &pins)?;
         let lock = keep_folder(&pins, lock, &mends)?;
         let learning = Learning::resume(&pins, loaded.datapath().maps());
+        let incidents = Incidents::resume(&pins);
         let now = Instant::now();
         let mut daemon = Self {
             args,
@@ -217,6 +221,7 @@ impl Daemon {
             mends,
             learning,
             limiting: Limiting::new(),
+            incidents,
             ports,
             decision,
             armed: BTreeSet::new(),
@@ -271,6 +276,7 @@ impl Daemon {
         }
         notify("STOPPING=1");
         self.save_learnt();
+        self.incidents.save();
         info!("the daemon stops; protection stays on (`sekisho off` takes it away, `sekisho run` takes it over)");
     }
 
@@ -279,6 +285,7 @@ impl Daemon {
         self.rotate_keys();
         self.look_at_interfaces();
         self.tell_armed();
+        self.note_incident();
         self.limiting.tick(&self.config.policy, self.loaded.datapath().maps());
         if self.slow_at.elapsed() >= SLOW {
             self.slow_at = Instant::now();
@@ -425,6 +432,12 @@ impl Daemon {
             info!("port {port} is calm again");
         }
         self.armed = armed;
+    }
+
+    /// Before the account of a flood's spread is begun anew, which is a part of it.
+    fn note_incident(&mut self) {
+        let (maps, mode) = (self.loaded.datapath().maps(), self.config.policy.mode);
+        self.incidents.tick(&Second { maps, armed: &self.armed, ports: &self.ports, mode });
     }
 
     fn say_status(&mut self) {

@@ -10,8 +10,10 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// The zone of times that are written without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
-    /// So many seconds ahead of UTC.
+    /// So many seconds ahead of UTC, for want of a better guess.
     Fixed(i32),
+    /// So many seconds ahead of UTC, as another file of the same machine or the user says.
+    Told(i32),
     /// This machine's own zone, summer time with it.
     Here,
 }
@@ -125,7 +127,7 @@ impl Clock {
     fn stamp(&self, day: i64, ms: i64, zone: Option<i32>) -> Option<Stamp> {
         let local = day * DAY * 1000 + ms;
         let ahead = match (zone, self.zone) {
-            (Some(zone), _) | (None, Zone::Fixed(zone)) => zone,
+            (Some(zone), _) | (None, Zone::Fixed(zone) | Zone::Told(zone)) => zone,
             (None, Zone::Here) => here(local.div_euclid(1000))?,
         };
         let at = Time(local - i64::from(ahead) * 1000);
@@ -211,6 +213,14 @@ pub fn offset(seconds: i64) -> Option<i32> {
     if done.is_null() { None } else { i32::try_from(parts.tm_gmtoff).ok() }
 }
 
+/// A moment in this machine's zone, for people: `2026-11-30 09:38:11`.
+pub fn local_text(at: Time) -> String {
+    let seconds = at.seconds() + i64::from(offset(at.seconds()).unwrap_or(0));
+    let (year, month, day) = civil(seconds.div_euclid(DAY));
+    let of_day = seconds.rem_euclid(DAY);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +235,13 @@ mod tests {
     fn read(text: &str) -> (i64, String) {
         let (stamp, rest) = clock().read(text).unwrap_or_else(|| panic!("{text}"));
         (stamp.at.unwrap().0 - MOMENT, rest.to_owned())
+    }
+
+    #[test]
+    fn a_moment_is_written_as_it_is_read() {
+        let text = local_text(Time(MOMENT));
+        let (stamp, _) = Clock { zone: Zone::Here, ..clock() }.read(&text).unwrap();
+        assert_eq!(stamp.at, Some(Time(MOMENT)), "{text}");
     }
 
     #[test]

@@ -40,6 +40,13 @@ fn out_of_memory(text: &str) -> Option<EventKind> {
     })
 }
 
+/// `mem_cgroup_print_oom_meminfo`, mm/memcontrol.c: "memory: usage 204800kB, limit 204800kB, failcnt 91", in the report before a process of a
+/// control group is killed. The limit in bytes.
+pub fn group_limit(text: &str) -> Option<u64> {
+    let (_, rest) = text.strip_prefix("memory: usage ")?.split_once("limit ")?;
+    rest.split("kB").next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// nf_conntrack_core.c, tcp.c (`tcp_check_oom`), neighbour.c.
 fn network(text: &str) -> Option<EventKind> {
     if text.contains("conntrack: table full") {
@@ -109,6 +116,13 @@ fn system(text: &str) -> Option<EventKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_a_group_that_ran_out_of_memory() {
+        assert_eq!(group_limit("memory: usage 204800kB, limit 204800kB, failcnt 91"), Some(200 << 20));
+        assert_eq!(group_limit("swap: usage 0kB, limit 9007199254740988kB, failcnt 0"), None);
+        assert_eq!(group_limit("memory: usage 1kB, limit many"), None);
+    }
 
     #[test]
     fn the_flooding_message_of_every_kernel() {

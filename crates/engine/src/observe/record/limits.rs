@@ -23,3 +23,5 @@ pub const GAPS_MAX: usize = 1000;
 pub const CAPTURES_MAX: usize = 20;
 /// Sysctls of one record.
 pub const SYSCTLS_MAX: usize = 5000;
+/// Of a file with firewall rules or a copy of /proc/meminfo, so much is read.
+pub const SETTINGS_BYTES_MAX: u64 = 4 << 20;

@@ -76,6 +76,9 @@ impl Intake {
 
     /// Takes one message in.
     pub fn take(&mut self, record: &mut Record, at: Option<Time>, source: Source, message: Message<'_>) {
+        if message.sender == "kernel" {
+            record.group_limit_bytes = kernel::group_limit(message.text).or(record.group_limit_bytes);
+        }
         match Meaning::of(message) {
             Some(Meaning::Event(kind)) => {
                 if let (EventKind::MessagesLost { .. }, Some(at)) = (&kind, at) {

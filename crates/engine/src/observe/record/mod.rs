@@ -149,6 +149,8 @@ pub enum Source {
     Conntrack,
     /// Memory pressure (/proc/pressure).
     Pressure,
+    /// What Sekisho's daemon wrote down of an incident.
+    Sekisho,
 }
 
 /// How the record was made.
@@ -298,6 +300,12 @@ pub struct Record {
     pub listeners: Vec<Listener>,
     /// TCP sockets by state and source, as of `taken`; `None`: not seen.
     pub sockets: Option<SocketCounts>,
+    /// SYNs that met a filling queue or a limit of Sekisho's, by source: samples, one of 32. `None`: it was not there, or saw too few.
+    #[serde(default)]
+    pub asked: Option<Sources>,
+    /// The limit of the control group in which processes were killed last for want of memory, in bytes, as the kernel's log tells it.
+    #[serde(default)]
+    pub group_limit_bytes: Option<u64>,
     /// Connection tracking as of `taken`; `None`: not seen, or not loaded.
     pub conntrack: Option<Conntrack>,
     /// Interfaces as of `taken`.
@@ -346,6 +354,8 @@ impl Record {
             totals: BTreeMap::new(),
             listeners: Vec::new(),
             sockets: None,
+            asked: None,
+            group_limit_bytes: None,
             conntrack: None,
             interfaces: Vec::new(),
             sysctls: BTreeMap::new(),

@@ -101,6 +101,10 @@ pub struct SocketCounts {
     pub by_state: BTreeMap<TcpState, u64>,
     /// Half-open connections by source.
     pub half_open: Sources,
+    /// Those of the half-open whose SYN-ACK had to be sent again: nobody answered for a second or more. The kernel does not count those whose
+    /// answer came and found the accept queue full. Of real clients, also from far away, there are few.
+    #[serde(default)]
+    pub half_open_unanswered: Option<u64>,
     /// Established connections to listeners here, by source.
     pub established: Sources,
     /// Those of the established with data to send whose client has closed its window (a zero-window probe is running), by source:

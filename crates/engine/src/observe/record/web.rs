@@ -74,6 +74,10 @@ pub struct WebServer {
     pub process_memory_bytes: Option<u64>,
     /// Resident memory of one worker process (shared pages counted in each), in bytes.
     pub process_resident_bytes: Option<u64>,
+    /// What all its processes together may take: the smallest limit of the control groups that they are in (`MemoryMax=` of a unit, a
+    /// container), in bytes; `None`: none is known, so it is the machine's memory.
+    #[serde(default)]
+    pub memory_limit_bytes: Option<u64>,
 }
 
 impl WebServer {
@@ -97,6 +101,7 @@ impl WebServer {
             processes: None,
             process_memory_bytes: None,
             process_resident_bytes: None,
+            memory_limit_bytes: None,
         }
     }
 }

@@ -47,6 +47,10 @@ pub enum Kind {
     Sysctl,
     /// A copy of /proc/meminfo.
     Meminfo,
+    /// What `nft list ruleset` printed, or a file of such rules.
+    Nftables,
+    /// What `iptables-save` printed.
+    Iptables,
 }
 
 impl Kind {
@@ -67,11 +71,15 @@ impl Kind {
             Self::PhpFpm => Source::PhpFpmConfig,
             Self::Sysctl => Source::Sysctl,
             Self::Meminfo => Source::Kernel,
+            Self::Nftables | Self::Iptables => Source::Firewall,
         }
     }
 
     const fn is_setting(self) -> bool {
-        matches!(self, Self::Apache | Self::Nginx | Self::PhpFpm | Self::Sysctl | Self::Meminfo)
+        matches!(
+            self,
+            Self::Apache | Self::Nginx | Self::PhpFpm | Self::Sysctl | Self::Meminfo | Self::Nftables | Self::Iptables
+        )
     }
 }
 
@@ -174,9 +182,20 @@ fn by_content(begin: &[u8], name: &str) -> Option<Kind> {
         Some(Kind::Meminfo)
     } else if name.ends_with(".conf") && text.contains("pm.max_children") {
         Some(Kind::PhpFpm)
+    } else if starts_line(&text, |line| line.starts_with("table ") && line.ends_with('{')) {
+        Some(Kind::Nftables)
+    } else if starts_line(&text, |line| line.starts_with('*')) && text.contains("\n:") {
+        Some(Kind::Iptables)
     } else {
         None
     }
+}
+
+/// Whether the first line that is neither empty nor a remark is such a line. Scripts of nft begin with `flush ruleset`.
+fn starts_line(text: &str, is_such: impl Fn(&str) -> bool) -> bool {
+    let lines = text.lines().map(str::trim_end);
+    let mut telling = lines.filter(|line| !line.is_empty() && !line.starts_with('#') && *line != "flush ruleset");
+    telling.next().is_some_and(is_such)
 }
 
 fn by_name(path: &Path, name: &str) -> Option<Kind> {
@@ -247,6 +266,12 @@ mod tests {
         assert_eq!(by_content(&[0x96, 0xd5, 1, 2], "sa30"), Some(Kind::Sysstat));
         assert_eq!(by_content(b"\n{\"sysstat\": {", "x"), Some(Kind::SysstatJson));
         assert_eq!(by_content(&[0x0a, 0x0d, 0x0d, 0x0a, 0], "x"), Some(Kind::Packets));
+        assert_eq!(
+            by_content(b"#!/usr/sbin/nft -f\n\nflush ruleset\n\ntable inet filter {\n", "x"),
+            Some(Kind::Nftables)
+        );
+        assert_eq!(by_content(b"# Generated\n*filter\n:INPUT ACCEPT [0:0]\n", "x"), Some(Kind::Iptables));
+        assert_eq!(by_content(b"table of contents\n", "x"), None);
         assert_eq!(log_name(Path::new("/x/nginx/access.log.12.gz")), "nginx/access.log");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::event::{Event, EventKind, Service, TurnedAway};
-use super::super::{Gap, GapReason, Record, Source, Span, Time, Why};
+use super::super::{Gap, GapReason, Record, Server, Source, Span, Time, Why};
 use super::files::{Found, Kind};
 
 /// A gap is so many usual intervals long, in halves.
@@ -22,6 +22,7 @@ pub fn finish(record: &mut Record, span: Option<Span>) {
     record.events = once(std::mem::take(&mut record.events));
     record.turned_away = once_by_minute(std::mem::take(&mut record.turned_away));
     record.host.booted = record.host.booted.or_else(|| last_boot(record, Time(i64::MAX)));
+    group_limits(record);
     sample_gaps(record);
     clocks(record);
     if let Some(span) = span {
@@ -32,6 +33,29 @@ pub fn finish(record: &mut Record, span: Option<Span>) {
         record.unseen(Source::KernelLog, None, Why::TooMuch { pieces: record.events_left_out });
     }
     record.sort();
+}
+
+/// A server whose processes were killed in a control group had that group's limit for its memory.
+fn group_limits(record: &mut Record) {
+    let Some(limit) = record.group_limit_bytes else { return };
+    let killed = |names: &[&str]| {
+        record.events.iter().any(|event| match &event.kind {
+            EventKind::OutOfMemoryKill { process, in_group: true, .. } => {
+                names.iter().any(|name| process.starts_with(name))
+            }
+            _ => false,
+        })
+    };
+    let known = [
+        (Server::Apache, killed(&["apache2", "httpd"])),
+        (Server::Nginx, killed(&["nginx"])),
+        (Server::PhpFpm, killed(&["php-fpm"])),
+    ];
+    for server in &mut record.web {
+        if known.contains(&(server.server, true)) {
+            server.memory_limit_bytes = server.memory_limit_bytes.or(Some(limit));
+        }
+    }
 }
 
 /// The last boot up to this time.
@@ -163,6 +187,24 @@ pub fn missing(record: &mut Record, found: &[Found]) {
 mod tests {
     use super::super::super::Origin;
     use super::*;
+
+    #[test]
+    fn a_group_that_ran_out_of_memory_limits_its_server() {
+        let mut record = Record::empty(Origin::Past);
+        record.web = [Server::Apache, Server::Nginx].map(super::super::super::WebServer::new).into();
+        record.group_limit_bytes = Some(200 << 20);
+        let kill = |process: &str, in_group| EventKind::OutOfMemoryKill {
+            process: process.into(),
+            pid: Some(4711),
+            resident_bytes: None,
+            in_group,
+        };
+        record.event(None, Source::KernelLog, kill("nginx", false));
+        record.event(None, Source::KernelLog, kill("apache2", true));
+        finish(&mut record, None);
+        assert_eq!(record.web[0].memory_limit_bytes, Some(200 << 20));
+        assert_eq!(record.web[1].memory_limit_bytes, None);
+    }
 
     #[test]
     fn a_log_in_another_zone_is_found_by_its_boots() {

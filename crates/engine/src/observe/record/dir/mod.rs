@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::clock::{Clock, Zone};
-use super::live::{host, messages, workers};
+use super::live::{host, limits as limits_live, messages, workers};
 use super::{
     Origin, Record, Source, Span, Time, Why, journal, limits, lines, log, packets, sysstat, web_config, web_log,
 };
@@ -42,8 +42,8 @@ impl Record {
         fs::read_dir(folder)?;
         let mut record = Self::empty(Origin::Folder(folder.to_owned()));
         let found = files::list(&mut record, folder, options.span);
-        let zone = options.zone_seconds.or_else(|| found.iter().find_map(zone_in)).unwrap_or(0);
-        read_all(&mut record, &found, Zone::Fixed(zone));
+        let told = options.zone_seconds.or_else(|| found.iter().find_map(zone_in));
+        read_all(&mut record, &found, told.map_or(Zone::Fixed(0), Zone::Told));
         finish::finish(&mut record, options.span);
         finish::missing(&mut record, &found);
         Ok(record)
@@ -121,6 +121,14 @@ fn read(record: &mut Record, file: &Found, zone: Zone, found: &[Found]) -> io::R
         }
         Kind::Sysctl => sysctls(record, lines::open(path)?),
         Kind::Meminfo => meminfo(record, path),
+        Kind::Nftables => {
+            record.firewall_limits.extend(limits_live::nftables(&small_text(path)?));
+            Ok(())
+        }
+        Kind::Iptables => {
+            record.firewall_limits.extend(limits_live::iptables(&small_text(path)?));
+            Ok(())
+        }
     }
 }
 
@@ -207,9 +215,15 @@ fn sysctls(record: &mut Record, from: impl BufRead) -> io::Result<()> {
     Ok(())
 }
 
+/// The beginning of a file that no program writes longer than this.
+fn small_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(lines::open(path)?, limits::SETTINGS_BYTES_MAX), &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn meminfo(record: &mut Record, path: &Path) -> io::Result<()> {
-    let mut text = String::new();
-    io::Read::read_to_string(&mut io::Read::take(fs::File::open(path)?, 64 * 1024), &mut text)?;
+    let text = small_text(path)?;
     let bytes = |name: &str| super::live::counters::kibibytes(&text, name)?.checked_mul(1024);
     record.host.memory_bytes = record.host.memory_bytes.or_else(|| bytes("MemTotal"));
     record.host.swap_bytes = record.host.swap_bytes.or_else(|| bytes("SwapTotal"));
@@ -225,7 +239,7 @@ fn written(path: &Path) -> Option<Time> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EventKind, Metric, Mpm, Server};
+    use super::super::{EventKind, Metric, Mpm, Server, Unseen};
     use super::*;
 
     fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) {
@@ -302,6 +316,8 @@ mod tests {
         assert_eq!(record.sysctl("net.core.somaxconn"), Some(128));
         let gap = record.gaps.iter().find(|gap| gap.source == Source::Sysstat).unwrap();
         assert_eq!(gap.span.length_ms(), 40 * 60_000);
+        let assumed = |unseen: &&Unseen| matches!(unseen.why, Why::ZoneAssumed { .. });
+        assert_eq!(record.unseen.iter().find(assumed), None, "a zone that another log tells is no guess");
         let missing: Vec<Source> =
             record.unseen.iter().filter(|unseen| unseen.why == Why::Missing).map(|unseen| unseen.source).collect();
         assert!(missing.contains(&Source::MailLog) && missing.contains(&Source::Packets), "{missing:?}");

@@ -42,7 +42,8 @@ pub fn look(record: &mut Record) {
     }
 }
 
-fn host() -> Host {
+/// What the machine is.
+pub fn host() -> Host {
     let read = |path: &str| fs::read_to_string(path).ok();
     let line = |path: &str| read(path).map(|text| text.trim().to_owned());
     let memory = read("/proc/meminfo").unwrap_or_default();

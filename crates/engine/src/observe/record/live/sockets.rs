@@ -13,6 +13,8 @@ const INET_DIAG_INFO: u16 = 2;
 const INET_DIAG_MSG: usize = 72;
 /// `idiag_timer` of a zero-window probe (inet_diag.c, `icsk_pending == ICSK_TIME_PROBE0`).
 const TIMER_PROBE: u8 = 4;
+/// `idiag_retrans`; of a half-open connection its SYN-ACKs sent again (`inet_req_diag_fill`, net/ipv4/inet_diag.c).
+const RETRANSMISSIONS: usize = 3;
 /// `tcpi_bytes_received` in `struct tcp_info` (linux/tcp.h, since 4.1).
 const BYTES_RECEIVED: usize = 128;
 /// Ports of services that answer whoever asks, and so can be made to answer to us.
@@ -22,6 +24,7 @@ const SERVICE_PORTS: [u16; 12] = [21, 22, 23, 25, 53, 80, 110, 143, 179, 443, 99
 struct Tally {
     counts: SocketCounts,
     half_open: BySource,
+    unanswered: u64,
     established: BySource,
     stalled: BySource,
     silent: BySource,
@@ -73,6 +76,7 @@ impl Tally {
         Self {
             counts: self.counts.clone(),
             half_open: self.half_open.clone(),
+            unanswered: self.unanswered,
             established: self.established.clone(),
             stalled: self.stalled.clone(),
             silent: self.silent.clone(),
@@ -92,7 +96,10 @@ impl Tally {
             self.counts.from_service_ports += 1;
         }
         match state {
-            TcpState::SynReceived => self.half_open.add(source, port),
+            TcpState::SynReceived => {
+                self.half_open.add(source, port);
+                self.unanswered += u64::from(bytes.get(RETRANSMISSIONS).is_some_and(|sent| *sent > 0));
+            }
             TcpState::Established if ports.contains(&port) => self.established(&socket, bytes),
             _ => {}
         }
@@ -115,6 +122,7 @@ impl Tally {
     fn finish(self) -> SocketCounts {
         SocketCounts {
             half_open: self.half_open.sources(),
+            half_open_unanswered: Some(self.unanswered),
             established: self.established.sources(),
             stalled: self.stalled.sources(),
             silent: Some(self.silent.sources()),

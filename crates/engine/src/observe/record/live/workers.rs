@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use super::super::{Record, Server, WebServer, web_config};
 use super::counters::page_bytes;
@@ -16,10 +17,11 @@ struct Group {
     folder: Option<String>,
 }
 
-/// Looks at the processes of the servers that are known.
+/// Looks at the processes of the servers that are known: those of this network namespace, as the sockets are. A container's serve others.
 pub fn look(record: &mut Record) {
     let mut groups: BTreeMap<Server, Group> = BTreeMap::new();
-    for pid in pids() {
+    let here = namespace("thread-self");
+    for pid in pids().into_iter().filter(|pid| here.is_none() || namespace(&pid.to_string()) == here) {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         if let Some(server) = server(name.trim()) {
             groups.entry(server).or_default().pids.push(pid);
@@ -37,6 +39,11 @@ pub fn look(record: &mut Record) {
 fn pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The network namespace of a process, or of this thread.
+fn namespace(process: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{process}/ns/net")).ok().map(|file| file.ino())
 }
 
 fn server(name: &str) -> Option<Server> {
@@ -64,11 +71,38 @@ fn measure(pids: &[u32], found: &mut [WebServer]) {
     let mean = |values: Vec<u64>| values.iter().sum::<u64>().checked_div(values.len() as u64);
     let own = mean(measured().filter_map(|pid| own_bytes(*pid)).collect());
     let resident = mean(measured().filter_map(|pid| resident_bytes(*pid)).collect());
+    let limit = pids.first().and_then(|pid| limit_bytes(*pid));
     for server in found {
         server.processes = Some(workers.len() as u64);
         server.process_memory_bytes = own;
         server.process_resident_bytes = resident;
+        server.memory_limit_bytes = limit;
     }
+}
+
+/// The smallest memory limit of the control groups that a process is in, of both versions of control groups.
+fn limit_bytes(pid: u32) -> Option<u64> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    groups.lines().filter_map(group_folder).filter_map(|(folder, file)| smallest(&folder, file)).min()
+}
+
+/// The folder of a line like `0::/system.slice/apache2.service` or `4:memory:/web`, and the name of the file with the limit in it.
+fn group_folder(line: &str) -> Option<(PathBuf, &'static str)> {
+    let (_, rest) = line.split_once(':')?;
+    let (controllers, path) = rest.split_once(':')?;
+    let (root, file) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max"),
+        names if names.split(',').any(|name| name == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        _ => return None,
+    };
+    Some((Path::new(root).join(path.trim_start_matches('/')), file))
+}
+
+/// The smallest limit in this folder and those above it. Without a limit the file says `max`, or a number near 2^63.
+fn smallest(folder: &Path, file: &str) -> Option<u64> {
+    let folders = folder.ancestors().take_while(|folder| folder.starts_with("/sys/fs/cgroup"));
+    let limits = folders.filter_map(|folder| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok());
+    limits.filter(|limit| *limit < 1 << 60).min()
 }
 
 /// `Pss` of smaps_rollup: pages shared by n processes count an n-th.
@@ -94,6 +128,11 @@ mod tests {
         assert!(own_bytes(own).is_some_and(|bytes| bytes > 100_000));
         assert!(resident_bytes(own).is_some_and(|bytes| bytes > 100_000));
         assert_eq!(server("php-fpm8.2"), Some(Server::PhpFpm));
+        assert!(limit_bytes(own).is_none_or(|limit| limit > 1 << 20), "{:?}", limit_bytes(own));
+        let folder = |line| group_folder(line).map(|(folder, file)| (folder.display().to_string(), file));
+        assert_eq!(folder("0::/a/b"), Some(("/sys/fs/cgroup/a/b".into(), "memory.max")));
+        assert_eq!(folder("4:memory:/web"), Some(("/sys/fs/cgroup/memory/web".into(), "memory.limit_in_bytes")));
+        assert_eq!(folder("3:cpuset:/"), None);
         let mut found = [WebServer::new(Server::Apache)];
         measure(&[1, own], &mut found);
         assert_eq!(found[0].processes, Some(1));
