@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho_engine::policy::{BackendChoice, Mode, Prefix, duration_seconds};
 
+use crate::lab::LabCommand;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (for `off`: also when there was nothing to take away)
@@ -75,6 +77,9 @@ pub enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// See what defences do, ours and others, in network namespaces on this machine, under a bounded flood that cannot leave them.
+    #[command(subcommand)]
+    Lab(LabCommand),
     /// What `apply` leaves behind to take a change back that nobody confirms.
     #[command(hide = true)]
     Watchdog {

@@ -1,7 +1,7 @@
 //! `sekisho`: the command line and the daemon.
 //!
 //! Read [`cli`] for what can be asked; each command is a module of its own: [`daemon`] (`run`), [`status`], [`off`], [`check`] (and
-//! `verdicts`), [`lists`] (`allow`, `block`), [`reload`], [`plan`], [`apply`] (also `confirm` and `rollback`). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
+//! `verdicts`), [`lists`] (`allow`, `block`), [`reload`], [`plan`], [`apply`] (also `confirm` and `rollback`), [`lab`]. Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
 //! daemon writes down for `status`), [`host`] (facts for the engine's findings).
 
 mod apply;
@@ -10,6 +10,7 @@ mod cli;
 mod daemon;
 mod failure;
 mod host;
+mod lab;
 mod lists;
 mod lock;
 mod off;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Apply(args) => apply::apply(&args).and_then(|text| print(&text)),
         Command::Confirm { force, crash_at } => apply::confirm(force, crash_at).and_then(|text| print(&text)),
         Command::Rollback { all } => apply::rollback(all).and_then(|text| print(&text)),
+        Command::Lab(command) => lab::lab(command),
         Command::Watchdog { change } => apply::watchdog::watch(change),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
