@@ -30,6 +30,8 @@ pub mod clients;
 pub mod counters;
 mod error;
 pub mod flood;
+pub mod guard;
+pub mod leftover;
 pub mod middle;
 pub mod netns;
 pub mod run;
