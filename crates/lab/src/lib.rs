@@ -9,6 +9,7 @@
 //! - [`servers`] are nginx, OpenSSH and Postfix with configurations of their own, and a tiny server for unit tests.
 //! - [`middle`] puts nftables rules in the way: lost ACKs, NAT routers, SYNPROXY.
 //! - [`counters`] reads what the kernel counted.
+//! - [`compare`] puts one defence after another in front of the server.
 //!
 //! A server under a flood, whole:
 //!
@@ -27,6 +28,7 @@
 
 pub mod bots;
 pub mod clients;
+pub mod compare;
 pub mod counters;
 mod error;
 pub mod flood;

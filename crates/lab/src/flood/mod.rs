@@ -83,6 +83,7 @@ pub struct Shot {
     duration: Duration,
     frames_max: u64,
     each_twice: bool,
+    other_port: Option<u16>,
     seed: u64,
 }
 
@@ -98,6 +99,7 @@ impl Shot {
             duration: Duration::from_secs(1),
             frames_max: u64::MAX,
             each_twice: false,
+            other_port: None,
             seed: fresh_seed(),
         }
     }
@@ -152,6 +154,13 @@ impl Shot {
     #[must_use]
     pub fn each_twice(mut self) -> Self {
         self.each_twice = true;
+        self
+    }
+
+    /// Half of the segments, at random, go to this port of the target instead.
+    #[must_use]
+    pub fn also_to(mut self, port: u16) -> Self {
+        self.other_port = Some(port);
         self
     }
 
