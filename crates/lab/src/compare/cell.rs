@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::cpu::{Look, Spent};
 use super::defence::{self, Defence, Raised};
+use super::fate::Fate;
 use super::values::{Rate, Receive, Sample, Visits};
-use super::{Plan, nice};
+use super::{Plan, has_three_processors, nice};
 use crate::clients::{Crowd, Seen};
 use crate::counters::{self, Frames};
 use crate::flood::{DURATION_MAX, RATE_MAX, Running, Shot};
@@ -46,6 +47,7 @@ pub fn measure(plan: &Plan, defence: Defence, rate: Rate) -> Result<Sample> {
     let address = plan.family.server();
     let web = Tiny::http(&raised.server, address, WEB, defence.backlog())?;
     let mail = Tiny::banner(&raised.server, address, MAIL, defence.backlog())?;
+    let _losses = if has_three_processors() { None } else { Some(Fate::share(&host)?) };
     let flood = start(&host, rate, web.address())?;
     let before = Reading::take(&host, flood.as_ref())?;
     let (web, mail) = visit(plan, &host, web.address(), mail.address())?;

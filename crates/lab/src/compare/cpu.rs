@@ -64,7 +64,7 @@ impl Look {
         // Where another lab made its link at the same moment there are several, and ours is the one that works.
         let thread = receive.iter().filter_map(|pid| grown(*pid)).max();
         let interrupts: u64 = soft_interrupts().into_iter().filter_map(grown).sum();
-        let cpus = processors();
+        let cpus = processors() as f64;
         let percent = |now: u64, then: u64| 100.0 * now.saturating_sub(then) as f64 / TICKS / (seconds * cpus);
         Spent {
             seconds,
@@ -76,10 +76,10 @@ impl Look {
 }
 
 /// How many processors the machine has, whichever of them this thread may use.
-fn processors() -> f64 {
+pub(crate) fn processors() -> usize {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let each = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "));
-    each.count().max(1) as f64
+    each.count().max(1)
 }
 
 /// The thread that does the soft interrupts of the first processor, where too many of them come at once.

@@ -10,13 +10,15 @@
 //! Every cell begins with namespaces that were just made, so no table of an earlier one is full. Rounds go over the whole matrix again,
 //! so the repeats of a cell are minutes apart, and what disturbs the machine for a while disturbs one repeat of each.
 //!
-//! Two processors are used: the receive work of the server's link has the first (threaded NAPI, see [`crate::topology`]), everything
-//! else has the second: generator, visitors, server, and whatever is started here.
+//! The receive work of the server's link has the first processor for itself (threaded NAPI, see [`crate::topology`]), the generator has
+//! the second; visitors, server and whatever is started here have the others. Where there are but two, they share the second with the
+//! generator, go before it, and share the flood's losses by other means (`fate.rs`).
 
 pub mod bound;
 pub mod cell;
 pub mod cpu;
 pub mod defence;
+mod fate;
 mod gateway;
 pub mod machine;
 pub mod values;
@@ -95,14 +97,22 @@ pub fn run(
     })
 }
 
-/// Leaves the first processor to the receive thread, and goes before the generator, which is a stand-in for hosts elsewhere: what it
-/// takes of this processor must not be taken from the visitors.
+/// Leaves the first processor to the receive thread and the second to the generator, or goes before it where there is no third: the
+/// generator stands for hosts elsewhere, and what it takes of a processor must not be taken from the visitors.
 fn stay_apart() -> Result<()> {
-    let mut second = CpuSet::new();
-    second.set(1).map_err(Error::os("name the second CPU"))?;
+    let mut others = CpuSet::new();
+    let first = if has_three_processors() { 2 } else { 1 };
+    for cpu in first..cpu::processors() {
+        others.set(cpu).map_err(Error::os("name a CPU"))?;
+    }
     // With one CPU there is no second, and the scheduler decides.
-    let _ = sched_setaffinity(Pid::from_raw(0), &second);
+    let _ = sched_setaffinity(Pid::from_raw(0), &others);
     nice(-10)
+}
+
+/// Whether generator and visitors need not share a processor.
+pub(crate) fn has_three_processors() -> bool {
+    cpu::processors() > 2
 }
 
 /// Sets how nice the calling thread is, and what it will start.

@@ -3,6 +3,7 @@
 //! Each command is a module here: [`compare`].
 
 mod compare;
+mod interrupt;
 
 use clap::Subcommand;
 
@@ -20,4 +21,22 @@ pub fn lab(command: LabCommand) -> Result<(), Failure> {
     match command {
         LabCommand::Compare(args) => compare::compare(&args),
     }
+}
+
+/// A failure of the lab, told at the edge.
+fn failed(error: sekisho_lab::Error) -> Failure {
+    use sekisho_lab::Error as Lab;
+    let hint = match &error {
+        Lab::Interrupted => return Failure::new("interrupted; everything was taken down"),
+        _ if !is_root() => "the lab makes network namespaces, for which it has to be root: sudo sekisho lab ...",
+        Lab::Bpf { .. } => "the flood needs Linux 5.18 or later",
+        Lab::Command { .. } | Lab::Io { .. } => "iproute2, ethtool, nftables and iptables have to be installed",
+        _ => return Failure::from_error("the lab cannot go on", error),
+    };
+    Failure::from_error("the lab cannot go on", error).hint(hint)
+}
+
+fn is_root() -> bool {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
 }
