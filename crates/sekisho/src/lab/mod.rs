@@ -1,8 +1,9 @@
 //! `sekisho lab`: the command line, the tables and the pages around `sekisho_lab`, which does the work in network namespaces of its own.
 //!
-//! Each command is a module here: [`compare`].
+//! Each command is a module here: [`compare`], [`conform`].
 
 mod compare;
+mod conform;
 mod interrupt;
 
 use clap::Subcommand;
@@ -14,12 +15,15 @@ use crate::failure::Failure;
 pub enum LabCommand {
     /// Flood a server behind each defence in turn, and show who of its visitors still gets through.
     Compare(compare::CompareArgs),
+    /// Play conversations packet by packet against Sekisho, SYN cookies and synproxy, and show who gets which right.
+    Conform(conform::ConformArgs),
 }
 
 /// Does it.
 pub fn lab(command: LabCommand) -> Result<(), Failure> {
     match command {
         LabCommand::Compare(args) => compare::compare(&args),
+        LabCommand::Conform(args) => conform::conform(&args),
     }
 }
 
