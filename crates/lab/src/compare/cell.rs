@@ -65,7 +65,8 @@ fn start(host: &Host, rate: Rate, target: SocketAddr) -> Result<Option<Running>>
         Rate::PerSecond(rate) => rate,
         Rate::Full => RATE_MAX,
     };
-    let flood = host.flood(Shot::syn(target).also_to(MAIL).rate(per_second).duration(DURATION_MAX))?;
+    let shot = Shot::syn(target).also_to(MAIL).rate(per_second).duration(DURATION_MAX).steady();
+    let flood = host.flood(shot)?;
     // Threads inherit how nice their maker is.
     let started = thread::scope(|scope| {
         let maker = scope.spawn(|| nice(0).and_then(|()| flood.start()));
