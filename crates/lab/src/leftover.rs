@@ -213,10 +213,11 @@ fn id_of(rest: &str) -> Option<String> {
     Some(format!("{pid}-{start}"))
 }
 
-/// Whether the process still runs.
+/// Whether the process still runs. One that is over and that nobody has waited for yet does not; its lock is let go already.
 fn runs(id: &str) -> bool {
     let Some((pid, start)) = id.split_once('-') else { return true };
-    pid.parse().ok().and_then(netns::start_of) == start.parse().ok()
+    let same = pid.parse().ok().and_then(netns::start_of) == start.parse().ok();
+    same && pid.parse().is_ok_and(|pid| !is_over(pid))
 }
 
 fn clean_one(id: &str, cleaned: &mut Cleaned) -> Result<()> {

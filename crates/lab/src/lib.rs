@@ -8,7 +8,7 @@
 //! - [`clients`] are the legitimate visitors, [`bots`] the hosts that connect and then keep silent, [`stack`] clients of other systems.
 //! - [`servers`] are nginx, OpenSSH and Postfix with configurations of their own, and a tiny server for unit tests.
 //! - [`middle`] puts nftables rules in the way: lost ACKs, NAT routers, SYNPROXY.
-//! - [`conform`] plays conversations packet by packet; [`guard`] runs Sekisho itself; [`leftover`] takes away what the dead left.
+//! - [`trial`] tries a policy. [`conform`] plays conversations packet by packet; [`guard`] runs Sekisho itself; [`leftover`] takes away what the dead left.
 //! - [`counters`] reads what the kernel counted.
 //! - [`compare`] puts one defence after another in front of the server.
 //!
@@ -43,6 +43,7 @@ pub mod servers;
 mod sink;
 pub mod stack;
 pub mod topology;
+pub mod trial;
 pub mod wait;
 
 pub use error::{Error, Refusal, Result};
