@@ -75,6 +75,12 @@ static __always_inline bool door_is_for(__u64 door, __u64 flow, __u32 tick)
 	return door >> 32 == flow >> 32 && door_age(door, tick) < DOOR_TICKS;
 }
 
+/* Whether any flow's door may be open: tells nearly every cell without a flow's name. */
+static __always_inline bool door_may_be_open(const struct flow *cell, __u32 tick)
+{
+	return door_age(cell->door[0], tick) < DOOR_TICKS || door_age(cell->door[1], tick) < DOOR_TICKS;
+}
+
 static __always_inline bool door_is_open(const struct flow *cell, __u64 flow, __u32 tick)
 {
 	return door_is_for(cell->door[0], flow, tick) || door_is_for(cell->door[1], flow, tick);

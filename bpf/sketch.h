@@ -32,7 +32,8 @@ static __always_inline __u64 mix_whole(__u64 x, __u64 secret)
 	x *= 0xff51afd7ed558ccdULL;
 	x ^= x >> 32;
 	x *= 0xc4ceb9fe1a85ec53ULL;
-	return x;
+	/* A product's low bits know nothing of its factors' high ones, which is where the last byte of an IPv6 /64 is. */
+	return x ^ x >> 32;
 }
 
 static __always_inline __u32 mix(__u64 x, __u64 secret)

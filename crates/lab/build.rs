@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use libbpf_cargo::SkeletonBuilder;
 
 /// The programs: `bpf/<name>.bpf.c` becomes `OUT_DIR/<name>.skel.rs`.
-const PROGRAMS: [&str; 2] = ["flood", "sink"];
+const PROGRAMS: [&str; 4] = ["bound", "fate", "flood", "sink"];
 
 fn main() {
     println!("cargo:rerun-if-env-changed=CLANG");

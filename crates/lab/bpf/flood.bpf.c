@@ -14,7 +14,7 @@
 #define IP4_SIZE 20
 #define IP6_SIZE 40
 #define TCP_SIZE 20
-#define CLOCK_LOOKS 64
+#define CLOCK_LOOKS 100
 #define LOOPBACK 1 /* the index of lo in every namespace */
 
 /* Offsets within the frame's headers that change from frame to frame. */
@@ -23,6 +23,7 @@
 #define IP4_SOURCE 12
 #define IP6_SOURCE 8
 #define TCP_PORT 0
+#define TCP_TO_PORT 2
 #define TCP_SEQUENCE 4
 #define TCP_ACKNOWLEDGEMENT 8
 #define TCP_CHECK 16
@@ -40,6 +41,7 @@ struct shape {
 	__u32 acknowledge;	/* 1: the acknowledgement number is random */
 	__u32 v6;		/* 1: IPv6 */
 	__u32 twice;		/* 1: each frame is sent twice in a row */
+	__u32 other_port;	/* half of the frames go to this port, in network order; 0: none */
 	__u32 sources;		/* entries used in the map `sources`; 0: base and mask below */
 	__u32 source_base[4];	/* network byte order */
 	__u32 source_random[4]; /* the bits that vary */
@@ -105,7 +107,7 @@ static __always_inline void put_words(void *at, const volatile __u32 *words, int
 		put32(at + 4 * i, words[i]);
 }
 
-/* Lets `gap_ns` go by since the last frame. One look at the clock takes about 40 ns, so this waits for 2.5 us at most. */
+/* Lets `gap_ns` go by since the last frame. One look at the clock takes about 40 ns, so this waits for 4 us at most. */
 static __always_inline void keep_distance(void)
 {
 	__u64 now = 0;
@@ -167,6 +169,12 @@ static __always_inline void put_tcp(__u8 *tcp, __u32 sum, __u64 numbers, __u64 t
 	sum += shape.tcp_sum + port + sum32(sequence) + sum32(acknowledgement);
 	sum += put_options(tcp + TCP_SIZE, timestamps);
 	put16(tcp + TCP_PORT, port);
+	if (shape.other_port && (sequence & 1)) {
+		__u16 usual = *(__u16 *)(tcp + TCP_TO_PORT);
+		put16(tcp + TCP_TO_PORT, shape.other_port);
+		/* Takes the usual port off the sum and adds the other (RFC 1624). */
+		sum += shape.other_port + (__u16)~usual;
+	}
 	put32(tcp + TCP_SEQUENCE, sequence);
 	put32(tcp + TCP_ACKNOWLEDGEMENT, acknowledgement);
 	put16(tcp + TCP_CHECK, fold(sum));

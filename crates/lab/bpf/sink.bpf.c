@@ -7,6 +7,7 @@
  * A part of the spoofed range can be declared live: answers to it pass, so that real hosts behind those addresses answer.
  */
 #include "kernel.h"
+#include "prefix.h"
 
 #define ETH_SIZE 14
 #define ETHERTYPE_AT 12
@@ -14,12 +15,6 @@
 #define IP6_DESTINATION (ETH_SIZE + 24)
 #define TYPE_IP4 0x0008 /* in memory order on a little-endian machine */
 #define TYPE_IP6 0xdd86
-
-/* A prefix: its bits in network order and which of them count. An all-ones base under an all-zero mask never matches. */
-struct prefix {
-	__u32 base[2];
-	__u32 mask[2];
-};
 
 /* Swallowed and live prefixes; user space may change `live` while the program runs. */
 const volatile struct prefix swallow4 = {};
@@ -45,12 +40,6 @@ static __always_inline void count(__u32 what)
 	__u64 *counter = bpf_map_lookup_elem(&frames, &what);
 	if (counter)
 		(*counter)++;
-}
-
-static __always_inline int within(const __u32 *address, const volatile struct prefix *prefix)
-{
-	return ((address[0] & prefix->mask[0]) == prefix->base[0]) &&
-	       ((address[1] & prefix->mask[1]) == prefix->base[1]);
 }
 
 /* Whether the frame goes to a spoofed address that is not live. */

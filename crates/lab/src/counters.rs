@@ -182,13 +182,22 @@ impl Frames {
 ///
 /// [`Error::Parse`] if there is no such device.
 pub fn frames(namespace: &Netns, device: &str) -> Result<Frames> {
-    let text = namespace.proc_net("dev")?;
+    frames_of(&namespace.proc_net("dev")?, device)
+}
+
+/// The same in the namespace that the calling thread is in, for threads that look often.
+pub(crate) fn frames_here(device: &str) -> Result<Frames> {
+    let file = "/proc/thread-self/net/dev";
+    frames_of(&std::fs::read_to_string(file).map_err(Error::io(format!("read {file}")))?, device)
+}
+
+fn frames_of(text: &str, device: &str) -> Result<Frames> {
     let line = text.lines().find_map(|line| line.trim_start().strip_prefix(device)?.strip_prefix(':'));
     let numbers: Vec<u64> = line.unwrap_or_default().split_whitespace().filter_map(|word| word.parse().ok()).collect();
     // Receive: bytes packets errs drop fifo frame compressed multicast; transmit: bytes packets ...
     match numbers[..] {
         [_, received, _, missed, _, _, _, _, _, sent, ..] => Ok(Frames { received, missed, sent }),
-        _ => Err(Error::parse(format!("the counters of {device} in {}", namespace.name()), text)),
+        _ => Err(Error::parse(format!("the counters of {device}"), text)),
     }
 }
 

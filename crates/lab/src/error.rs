@@ -53,6 +53,9 @@ pub enum Error {
         /// The part that was not understood.
         found: String,
     },
+    /// Somebody asked for the end.
+    #[error("interrupted")]
+    Interrupted,
     /// The flood refuses.
     #[error("the flood refuses: {0}")]
     Refused(#[from] Refusal),

@@ -8,7 +8,9 @@
 //! - [`clients`] are the legitimate visitors, [`bots`] the hosts that connect and then keep silent, [`stack`] clients of other systems.
 //! - [`servers`] are nginx, OpenSSH and Postfix with configurations of their own, and a tiny server for unit tests.
 //! - [`middle`] puts nftables rules in the way: lost ACKs, NAT routers, SYNPROXY.
+//! - [`trial`] tries a policy. [`conform`] plays conversations packet by packet; [`guard`] runs Sekisho itself; [`leftover`] takes away what the dead left.
 //! - [`counters`] reads what the kernel counted.
+//! - [`compare`] puts one defence after another in front of the server.
 //!
 //! A server under a flood, whole:
 //!
@@ -27,9 +29,13 @@
 
 pub mod bots;
 pub mod clients;
+pub mod compare;
+pub mod conform;
 pub mod counters;
 mod error;
 pub mod flood;
+pub mod guard;
+pub mod leftover;
 pub mod middle;
 pub mod netns;
 pub mod run;
@@ -37,6 +43,7 @@ pub mod servers;
 mod sink;
 pub mod stack;
 pub mod topology;
+pub mod trial;
 pub mod wait;
 
 pub use error::{Error, Refusal, Result};

@@ -127,15 +127,25 @@ pub fn strict_firewall(server: &Netns) -> Result<Rules> {
 ///
 /// As [`Rules::add`]; a sysctl that cannot be set.
 pub fn synproxy(server: &Netns, port: u16) -> Result<Rules> {
+    synproxy_ports(server, &[port])
+}
+
+/// The same in front of several ports.
+///
+/// # Errors
+///
+/// As [`Rules::add`]; a sysctl that cannot be set.
+pub fn synproxy_ports(server: &Netns, ports: &[u16]) -> Result<Rules> {
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let rules = Rules::add(
         server,
         "inet synproxy_front",
         &format!(
             "chain before {{ type filter hook prerouting priority raw; policy accept;\n\
-             tcp dport {port} tcp flags & (fin | syn | rst | ack) == syn notrack; }}\n\
+             tcp dport {{ {ports} }} tcp flags & (fin | syn | rst | ack) == syn notrack; }}\n\
              chain input {{ type filter hook input priority 0; policy accept;\n\
-             tcp dport {port} ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm\n\
-             tcp dport {port} ct state invalid counter drop; }}"
+             tcp dport {{ {ports} }} ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm\n\
+             tcp dport {{ {ports} }} ct state invalid counter drop; }}"
         ),
     )?;
     server.sysctl("net.netfilter.nf_conntrack_tcp_loose", "0")?;

@@ -1,7 +1,7 @@
 //! One network namespace, which removes itself.
 //!
 //! A name is `sekisho-<pid>-<start>-<n>-<label>`: process id and start time (in clock ticks since boot, field 22 of
-//! `/proc/<pid>/stat`) name the process for good, so that the next run can sweep what a killed one left behind.
+//! `/proc/<pid>/stat`) name the process for good, so that what a killed one left behind can be swept: see [`crate::leftover`].
 //!
 //! There are three ways in. [`Netns::run`] runs a closure on a thread inside. [`Netns::command`] makes a command that keeps the
 //! caller's mounts, so it sees the bpffs that the caller sees. [`Netns::exec`] goes through `ip netns exec`, which mounts a fresh
@@ -21,15 +21,13 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
-use crate::{Error, Result, run, wait};
+use crate::{Error, Result, leftover, run, wait};
 
 /// Where iproute2 keeps the names.
-const FOLDER: &str = "/run/netns";
+pub(crate) const FOLDER: &str = "/run/netns";
 /// What every name of the lab begins with.
-const PREFIX: &str = "sekisho-";
+pub(crate) const PREFIX: &str = "sekisho-";
 
 /// A network namespace of this process. Dropping it removes its name; the kernel removes the rest with the last process in it.
 #[derive(Debug, Clone)]
@@ -52,11 +50,15 @@ impl Netns {
     pub fn new(label: &str) -> Result<Self> {
         static SWEPT: Once = Once::new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        SWEPT.call_once(sweep);
+        // What cannot be swept is no reason not to go on; `lab clean` says what it is.
+        SWEPT.call_once(|| drop(leftover::clean()));
+        leftover::hold()?;
         let name = format!("{}{}-{label}", own_prefix(), NEXT.fetch_add(1, Ordering::Relaxed));
-        add(&name)?;
-        let path = path_of(&name);
-        let handle = File::open(&path).map_err(Error::io(format!("open {}", path.display())))?;
+        let handle = add(&name).and_then(|()| {
+            let path = path_of(&name);
+            File::open(&path).map_err(Error::io(format!("open {}", path.display())))
+        });
+        let handle = handle.inspect_err(|_| leftover::let_go())?;
         let namespace = Self { inner: Arc::new(Inner { name, handle }) };
         namespace.ip("link set lo up")?;
         Ok(namespace)
@@ -111,6 +113,7 @@ impl Netns {
     /// A command that will run inside, with the caller's mounts.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
+        command.env(leftover::MARK, leftover::own_id());
         let inner = Arc::clone(&self.inner);
         let enter = move || Ok(setns(inner.handle.as_fd(), CloneFlags::CLONE_NEWNET)?);
         // SAFETY: between fork and exec the closure makes one system call on a descriptor that it keeps open, and allocates nothing.
@@ -121,7 +124,7 @@ impl Netns {
     /// A command that will run inside by way of `ip netns exec`: with a `/sys` of the namespace's own.
     pub fn exec(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", self.name()]).arg(program);
+        command.args(["netns", "exec", self.name()]).arg(program).env(leftover::MARK, leftover::own_id());
         command
     }
 
@@ -206,6 +209,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody to tell: what is left over is swept by the next run.
         let _ = run::output(Command::new("ip").args(["netns", "delete", &self.name]));
+        leftover::let_go();
     }
 }
 
@@ -226,47 +230,14 @@ fn path_of(name: &str) -> PathBuf {
 
 /// What the names of this process begin with.
 pub(crate) fn own_prefix() -> String {
-    let pid = std::process::id();
-    format!("{PREFIX}{pid}-{}-", start_of(pid).unwrap_or(0))
+    format!("{PREFIX}{}-", leftover::own_id())
 }
 
 /// When a process started, in clock ticks since boot; `None` if there is no such process.
-fn start_of(pid: u32) -> Option<u64> {
+pub(crate) fn start_of(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the command in parentheses and may hold anything, so count from its end: field 22 is the 20th after it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// Whether the name belongs to a process that is gone.
-fn is_left_over(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix(PREFIX) else { return false };
-    let mut parts = rest.split('-');
-    let pid = parts.next().and_then(|part| part.parse().ok());
-    let start = parts.next().and_then(|part| part.parse().ok());
-    match (pid, start) {
-        (Some(pid), Some(start)) => start_of(pid) != Some(start),
-        _ => false,
-    }
-}
-
-/// Removes the namespaces of processes that are gone, and ends the servers that still run in them.
-fn sweep() {
-    let Ok(entries) = fs::read_dir(FOLDER) else { return };
-    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-        if is_left_over(&name) {
-            end_inhabitants(&name);
-            let _ = run::output(Command::new("ip").args(["netns", "delete", &name]));
-        }
-    }
-}
-
-/// Kills whatever runs in a left-over namespace: only the dead process can have started it.
-fn end_inhabitants(name: &str) {
-    let pids = run::output(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
-    for pid in pids.lines().filter_map(|line| line.trim().parse().ok()) {
-        // It may have ended by itself just now.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
 }
 
 /// The file of a `net.` sysctl. Dots separate, and a slash inside a device's name stands for a dot, as sysctl(8) has it.
@@ -300,17 +271,6 @@ fn listens_on(line: &str, port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_tells_whose_it_is() {
-        let own = own_prefix();
-        assert!(!is_left_over(&format!("{own}0-server")));
-        let pid = std::process::id();
-        assert!(is_left_over(&format!("sekisho-{pid}-1-0-server")), "same pid, another start");
-        assert!(is_left_over("sekisho-4194305-77-0-server"), "a pid above the kernel's highest");
-        assert!(!is_left_over("sekisho-gateway"), "somebody else's");
-        assert!(!is_left_over("blue"));
-    }
 
     #[test]
     fn only_net_sysctls() {

@@ -42,7 +42,7 @@ pub const DEVICE: &str = "eth0";
 /// The first client address ends in this number.
 const FIRST_CLIENT: u8 = 10;
 /// Hardware addresses: locally administered, the last byte says whose.
-const MAC_SERVER: [u8; 6] = [2, 0, 0, 0, 0, 0x10];
+pub(crate) const MAC_SERVER: [u8; 6] = [2, 0, 0, 0, 0, 0x10];
 pub(crate) const MAC_ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const MAC_CLIENT: [u8; 6] = [2, 0, 0, 0, 0, 0xc];
 const MAC_ATTACKER: [u8; 6] = [2, 0, 0, 0, 0, 0xa];
@@ -90,7 +90,8 @@ pub struct Host {
     /// Has eth0; answers for the live part of the spoofed range once [`Host::make_live`] was called.
     pub attacker: Netns,
     sink: Sink,
-    threaded: bool,
+    /// The kernel thread that does the receive work of the server's link. Several if another lab made a link at the same moment.
+    receive_threads: Vec<i32>,
 }
 
 impl Host {
@@ -111,9 +112,9 @@ impl Host {
         address(&server, &router, &client, &attacker)?;
         // With GRO the server's receive ring is in use from the start, with and without an XDP program of its own.
         run::output(server.exec("ethtool").args(["-K", DEVICE, "gro", "on"]))?;
-        let threaded = own_receive_thread(&server)?;
+        let receive_threads = own_receive_thread(&server)?;
         let sink = Sink::attach(&router, "server", [spoofed4(), spoofed6()])?;
-        let host = Self { server, router, client, attacker, sink, threaded };
+        let host = Self { server, router, client, attacker, sink, receive_threads };
         host.settle()?;
         Ok(host)
     }
@@ -153,7 +154,13 @@ impl Host {
 
     /// Whether the server's receive work runs on a kernel thread of its own, so that it is not charged to the generator.
     pub fn has_receive_thread(&self) -> bool {
-        self.threaded
+        !self.receive_threads.is_empty()
+    }
+
+    /// The kernel thread that does the receive work of the server's link; several if another lab made a link at the same moment, none
+    /// on kernels that cannot.
+    pub fn receive_threads(&self) -> &[i32] {
+        &self.receive_threads
     }
 
     /// How many answers to spoofed addresses were swallowed.
@@ -285,23 +292,27 @@ fn client_lines() -> String {
 }
 
 /// Moves the receive work of the server's eth0 to a kernel thread on the first CPU, if the kernel can (5.12 and later). Otherwise it
-/// would run as a soft interrupt of whoever sends, which is the generator. The thread goes before almost everything else, as a soft
-/// interrupt would: it must not lose frames because the machine compiles something.
-fn own_receive_thread(server: &Netns) -> Result<bool> {
+/// would run as a soft interrupt of whoever sends, which is the generator. The thread goes before everything else on its CPU, as a soft
+/// interrupt would: it must not lose frames because the machine compiles something. Being less nice is not enough for that, since the
+/// fair scheduler lets whoever runs finish its slice, some milliseconds, while a full ring is a fraction of one.
+fn own_receive_thread(server: &Netns) -> Result<Vec<i32>> {
     let before = receive_threads();
     let file = format!("/sys/class/net/{DEVICE}/threaded");
     let asked = run::output(server.exec("sh").args(["-c", &format!("test -w {file} && echo 1 > {file}")]));
     if asked.is_err() {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     let mut first = CpuSet::new();
     first.set(0).map_err(Error::os("name the first CPU"))?;
-    for thread in receive_threads().difference(&before) {
+    let threads: Vec<i32> = receive_threads().difference(&before).copied().collect();
+    for thread in &threads {
         // A thread that ended meanwhile belongs to somebody else's namespace.
         let _ = sched_setaffinity(Pid::from_raw(*thread), &first);
-        let _ = run::output(Command::new("renice").args(["-n", "-20", "-p", &thread.to_string()]));
+        let thread = thread.to_string();
+        let _ = run::output(Command::new("chrt").args(["--fifo", "--pid", "1", &thread]))
+            .or_else(|_| run::output(Command::new("renice").args(["-n", "-20", "-p", &thread])));
     }
-    Ok(true)
+    Ok(threads)
 }
 
 /// The kernel threads that poll an eth0, of all namespaces.

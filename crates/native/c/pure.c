@@ -146,6 +146,11 @@ __u64 pure_source_network(const struct packet *p)
 	return source_network(p);
 }
 
+__u64 pure_mix_whole(__u64 x, __u64 secret)
+{
+	return mix_whole(x, secret);
+}
+
 __u32 pure_mix(__u64 x, __u64 secret)
 {
 	return mix(x, secret);

@@ -39,6 +39,7 @@ mod raw {
         pub safe fn pure_answer_len(packet: &Packet, answer: &Answer) -> u32;
         pub fn pure_answer_write(frame: *mut u8, len: usize, packet: &Packet, answer: &Answer) -> u32;
         pub safe fn pure_source_network(packet: &Packet) -> u64;
+        pub safe fn pure_mix_whole(x: u64, secret: u64) -> u64;
         pub safe fn pure_mix(x: u64, secret: u64) -> u32;
         pub safe fn pure_answer_line_index(hash: u32) -> u32;
         pub safe fn pure_answer_count(line: &mut AnswerLine, hash: u32, tick: u32) -> u32;
@@ -225,6 +226,11 @@ pub fn answer_write(frame: &mut [u8], packet: &Packet, answer: &Answer) -> bool 
 #[must_use]
 pub fn source_network(packet: &Packet) -> u64 {
     raw::pure_source_network(packet)
+}
+
+/// A keyed hash of 64 bits, of which all may be used.
+pub fn mix_whole(x: u64, secret: u64) -> u64 {
+    raw::pure_mix_whole(x, secret)
 }
 
 /// The sketch's hash.

@@ -10,7 +10,7 @@ use sekisho_native::reference::{self, Remembered, Segment};
 use sekisho_native::types::{ASKED_BITS, ASKED_TIME_SHIFT, FLOWS};
 use sekisho_native::{
     Flow, Packet, asked_before, asked_bit, challenge_check, challenge_number, door_is_open, door_set, flow_hash,
-    flow_index,
+    flow_index, mix_whole,
 };
 use std::collections::HashMap;
 
@@ -37,6 +37,15 @@ proptest! {
         let number = challenge_number(&control.flow_key, flow, time);
         prop_assert_eq!(challenge_check(&control.flow_key, flow, time + age, number), age < 2);
         prop_assert!(!challenge_check(&control.flow_key, flow, time - 1, number), "from the future");
+    }
+
+    /// Sources that differ in one byte only, whichever it is, have cells of their own: the last byte of an IPv6 /64 is a key's highest.
+    #[test]
+    fn neighbours_do_not_share_a_cell(key: u64, secret: u64, byte in 0..8u32) {
+        let cells = (0..256u64).map(|n| flow_index(mix_whole(key ^ n << (8 * byte), secret)));
+        let different: std::collections::HashSet<_> = cells.collect();
+        // 256 of 524 288 cells: by chance alone one pair in sixteen tries meets.
+        prop_assert!(different.len() >= 250, "{} cells", different.len());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho_engine::policy::{BackendChoice, Mode, Prefix, duration_seconds};
 
+use crate::lab::LabCommand;
 use crate::times;
 use crate::words::Lang;
 
@@ -90,6 +91,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// See what defences do, ours and others, in network namespaces on this machine, under a bounded flood that cannot leave them.
+    #[command(subcommand)]
+    Lab(LabCommand),
     /// What `apply` leaves behind to take a change back that nobody confirms.
     #[command(hide = true)]
     Watchdog {

@@ -2,8 +2,9 @@
 //!
 //! Read [`cli`] for what can be asked; each command is a module of its own: [`daemon`] (`run`), [`status`], [`off`], [`check`] (and
 //! `verdicts`), [`lists`] (`allow`, `block`), [`reload`], [`plan`], [`apply`] (also `confirm` and `rollback`), [`incidents`], [`doctor`] and
-//! [`explain`] (shown by [`views`], in [`words`] of two languages; [`times`] reads what people type). Beside them: [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the
-//! daemon writes down for `status`), [`host`] (facts for the engine's findings).
+//! [`explain`] (shown by [`views`], in [`words`] of two languages; [`times`] reads what people type), and [`lab`]. Beside them:
+//! [`failure`] (how errors are told), [`lock`] (one daemon a network namespace), [`state`] (what the daemon writes down for `status`),
+//! [`host`] (facts for the engine's findings).
 
 mod apply;
 mod check;
@@ -14,6 +15,7 @@ mod explain;
 mod failure;
 mod host;
 mod incidents;
+mod lab;
 mod lists;
 mod lock;
 mod off;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Doctor(view) => return told(doctor::doctor(&view)),
         Command::Explain(args) => return told(explain::explain(&args)),
         Command::Incidents { json } => incidents::incidents(json).and_then(|text| print(&text)),
+        Command::Lab(command) => lab::lab(command),
         Command::Watchdog { change } => apply::watchdog::watch(change),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)

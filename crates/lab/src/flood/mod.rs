@@ -44,6 +44,10 @@ const DURATION_MIN: Duration = Duration::from_millis(1);
 const PERIOD: Duration = Duration::from_millis(4);
 /// The share of a period in which its frames go out, one by one. The rest is for the clock's own time, for catching up, and for others.
 const BUSY_SHARE: f64 = 0.6;
+/// The same of a steady flood, which is even enough for a receive ring of 256 frames, and catches up by little.
+const STEADY_SHARE: f64 = 0.9;
+/// How much more than its rate a steady flood may send to catch up.
+const STEADY_MORE: f64 = 1.03;
 /// The most frames of one call: at full rate a few milliseconds, so that stopping is prompt.
 const BATCH_MAX: u64 = 32768;
 
@@ -83,6 +87,8 @@ pub struct Shot {
     duration: Duration,
     frames_max: u64,
     each_twice: bool,
+    other_port: Option<u16>,
+    steady: bool,
     seed: u64,
 }
 
@@ -98,6 +104,8 @@ impl Shot {
             duration: Duration::from_secs(1),
             frames_max: u64::MAX,
             each_twice: false,
+            other_port: None,
+            steady: false,
             seed: fresh_seed(),
         }
     }
@@ -152,6 +160,21 @@ impl Shot {
     #[must_use]
     pub fn each_twice(mut self) -> Self {
         self.each_twice = true;
+        self
+    }
+
+    /// Half of the segments, at random, go to this port of the target instead.
+    #[must_use]
+    pub fn also_to(mut self, port: u16) -> Self {
+        self.other_port = Some(port);
+        self
+    }
+
+    /// Sends as evenly as it can rather than as many as were asked for: what was missed is not made up for by a burst, which would
+    /// overflow a receive ring that the rate itself does not.
+    #[must_use]
+    pub fn steady(mut self) -> Self {
+        self.steady = true;
         self
     }
 
@@ -275,8 +298,8 @@ impl Flood {
 }
 
 /// The distance between two frames of one period, in nanoseconds: the more are owed, the shorter.
-fn gap_ns(owed: u64) -> u64 {
-    let gap = BUSY_SHARE * PERIOD.as_nanos() as f64 / owed as f64;
+fn gap_ns(owed: u64, share: f64) -> u64 {
+    let gap = share * PERIOD.as_nanos() as f64 / owed as f64;
     // Below this the frame itself takes as long, and looking at the clock would only slow it down.
     if gap < 200.0 { 0 } else { gap as u64 }
 }
@@ -284,6 +307,11 @@ fn gap_ns(owed: u64) -> u64 {
 /// Calls `fire` so that the shot's rate holds until its end, or until it is told to stop.
 fn pace(shot: &Shot, progress: &Progress, mut fire: impl FnMut(u64, u64) -> Result<()>) -> Result<Sent> {
     let step = 1 + u64::from(shot.each_twice);
+    let (share, most) = if shot.steady {
+        (STEADY_SHARE, (f64::from(shot.rate) * PERIOD.as_secs_f64() * STEADY_MORE) as u64 + 1)
+    } else {
+        (BUSY_SHARE, BATCH_MAX)
+    };
     let begin = Instant::now();
     let mut sent = 0;
     loop {
@@ -295,9 +323,9 @@ fn pace(shot: &Shot, progress: &Progress, mut fire: impl FnMut(u64, u64) -> Resu
         // What is due until the end of this period.
         let until = (elapsed + PERIOD).min(shot.duration);
         let due = ((f64::from(shot.rate) * until.as_secs_f64()) as u64).min(shot.frames_max);
-        let owed = due.saturating_sub(sent).min(BATCH_MAX) / step * step;
+        let owed = due.saturating_sub(sent).min(most.min(BATCH_MAX)) / step * step;
         if owed > 0 {
-            fire(owed, gap_ns(owed))?;
+            fire(owed, gap_ns(owed, share))?;
             sent += owed;
             progress.sent.store(sent, Ordering::Relaxed);
         }

@@ -61,6 +61,7 @@ pub(super) fn of(shot: &Shot, next_hop: [u8; 6]) -> RawShape {
         acknowledge: (shot.kind.flags() & ACK != 0).into(),
         v6: v6.into(),
         twice: shot.each_twice.into(),
+        other_port: shot.other_port.map_or(0, |port| u32::from(port.to_be())),
         ..RawShape::default()
     };
     put_words(&mut shape.ip, &ip);

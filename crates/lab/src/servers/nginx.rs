@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::Process;
-use crate::{Error, Netns, Result};
+use crate::{Error, Netns, Result, leftover};
 
 /// The size of `/large`, in bytes.
 pub const LARGE: usize = 10_000_000;
@@ -31,7 +31,7 @@ impl Nginx {
     ///
     /// [`Error::Io`] if a temporary folder cannot be made.
     pub fn new() -> Result<Self> {
-        let folder = TempDir::with_prefix("sekisho-nginx-").map_err(Error::io("make a folder for nginx"))?;
+        let folder = leftover::folder("nginx")?;
         Ok(Self { process: None, folder, listens: Vec::new(), backlog: 128, reuseport: false, workers: 1 })
     }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::Process;
-use crate::{Error, Netns, Result, run};
+use crate::{Error, Netns, Result, leftover, run};
 
 /// A running Postfix.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Postfix {
     ///
     /// [`Error::Timeout`] with Postfix's own words if it does not come up.
     pub fn start(namespace: &Netns, addresses: &[SocketAddr], backlog: u32) -> Result<Self> {
-        let folder = TempDir::with_prefix("sekisho-postfix-").map_err(Error::io("make a folder for Postfix"))?;
+        let folder = leftover::folder("postfix")?;
         let path = |name: &str| folder.path().join(name);
         // Postfix works as a user of its own, who has to get through.
         open_up(folder.path().into())?;

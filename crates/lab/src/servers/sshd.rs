@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::Process;
-use crate::{Error, Netns, Result, run};
+use crate::{Error, Netns, Result, leftover, run};
 
 /// sshd needs its own absolute path: it executes itself again for every connection.
 const PROGRAM: &str = "/usr/sbin/sshd";
@@ -28,7 +28,7 @@ impl Sshd {
     ///
     /// [`Error::Timeout`] with sshd's own words if it does not come up.
     pub fn start(namespace: &Netns, addresses: &[SocketAddr]) -> Result<Self> {
-        let folder = TempDir::with_prefix("sekisho-sshd-").map_err(Error::io("make a folder for sshd"))?;
+        let folder = leftover::folder("sshd")?;
         let path = |name: &str| folder.path().join(name);
         for key in ["host", "user"] {
             let flags = ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"];

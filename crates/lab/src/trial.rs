@@ -1,0 +1,217 @@
+//! A policy tried before it goes live: Sekisho with that policy in front of a server, while all is calm and under a flood.
+//!
+//! There are two kinds of visitors. Regulars come while all is calm and again under the flood, so Sekisho knows them by then; newcomers
+//! come under the flood alone. Both begin their visits at fixed times, however the earlier ones fare.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::clients::{Crowd, Seen};
+use crate::counters;
+use crate::flood::{Kind, SOURCES_MAX, Shot};
+use crate::guard::Guard;
+use crate::servers::{Process, Talk, Tiny};
+use crate::topology::{CLIENTS, DEVICE, Host, SERVER4, client4};
+use crate::{Error, Result, leftover};
+
+/// How long a visitor waits: two retransmissions of its SYN, and a little.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Addresses of regulars; the other clients are newcomers.
+const REGULARS: usize = 20;
+
+/// What is tried.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// Sekisho.
+    pub program: PathBuf,
+    /// Its configuration (TOML).
+    pub policy: String,
+    /// What listens.
+    pub server: Server,
+    /// Where.
+    pub port: u16,
+    /// Whether the server speaks first.
+    pub greets: bool,
+    /// How long the calm before the flood is watched.
+    pub calm: Duration,
+    /// Visits of regulars, and of newcomers, a second.
+    pub visits: u32,
+    /// The flood, one part after the other.
+    pub waves: Vec<Wave>,
+}
+
+/// What listens in the server's namespace.
+#[derive(Debug, Clone)]
+pub enum Server {
+    /// A small server of the lab's own, with this backlog.
+    Tiny(i32),
+    /// A command of the user's, which has to listen on the port and stay in the foreground.
+    Command(String),
+}
+
+/// A part of a flood.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wave {
+    /// What each segment is.
+    pub kind: Kind,
+    /// Segments a second.
+    pub rate: u32,
+    /// For how long.
+    pub time: Duration,
+    /// From how many addresses; `None` is the whole range.
+    pub sources: Option<usize>,
+}
+
+/// What was seen in one phase.
+#[derive(Debug, Clone, Default)]
+pub struct Phase {
+    /// Who comes often.
+    pub regulars: Seen,
+    /// Who comes for the first time.
+    pub newcomers: Seen,
+    /// Segments of the flood that were sent.
+    pub flooded: u64,
+    /// Frames for the server that found its receive ring full.
+    pub missed: u64,
+    /// What Sekisho did, by verdict.
+    pub verdicts: Vec<(String, u64)>,
+}
+
+/// What came out.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Before the flood.
+    pub calm: Phase,
+    /// Under it.
+    pub flood: Phase,
+    /// The daemon's log.
+    pub log: String,
+}
+
+/// The server, for as long as it is wanted.
+enum Listening {
+    Tiny { _server: Tiny },
+    Command { _process: Process, _folder: TempDir },
+}
+
+/// Tries it.
+///
+/// # Errors
+///
+/// [`Error::Timeout`] if the server or Sekisho does not come up, with what it said; what keeps the lab from working.
+pub fn run(trial: &Trial) -> Result<Report> {
+    let host = Host::new()?;
+    let _listening = listen(&host, trial)?;
+    let guard = Guard::start(&host.server, &trial.program, &trial.policy, &[])?;
+    let calm = watched(&host, &guard, || {
+        let regulars = crowd(&host, trial, 0..REGULARS, trial.calm).run()?;
+        Ok(Phase { regulars, ..Phase::default() })
+    })?;
+    let time: Duration = trial.waves.iter().map(|wave| wave.time).sum();
+    let flood = watched(&host, &guard, || {
+        thread::scope(|scope| {
+            let regulars = scope.spawn(|| crowd(&host, trial, 0..REGULARS, time).run());
+            let newcomers = scope.spawn(|| crowd(&host, trial, REGULARS..usize::from(CLIENTS), time).run());
+            let flooded = pour(&host, trial)?;
+            let seen = |crowd: thread::ScopedJoinHandle<'_, Result<Seen>>| {
+                crowd.join().unwrap_or_else(|_| Err(Error::parse("what visitors saw", "their thread died")))
+            };
+            Ok(Phase { regulars: seen(regulars)?, newcomers: seen(newcomers)?, flooded, ..Phase::default() })
+        })
+    })?;
+    Ok(Report { calm, flood, log: guard.log() })
+}
+
+fn listen(host: &Host, trial: &Trial) -> Result<Listening> {
+    match &trial.server {
+        Server::Tiny(backlog) => {
+            let talk = if trial.greets {
+                Talk::Banner("220 lab.example ready\r\n".into())
+            } else {
+                Talk::Http(b"hello\n".into())
+            };
+            let server = Tiny::start(&host.server, SocketAddr::new(SERVER4, trial.port), *backlog, talk)?;
+            Ok(Listening::Tiny { _server: server })
+        }
+        Server::Command(line) => {
+            let folder = leftover::folder("server")?;
+            let log = folder.path().join("log");
+            let mut command = host.server.command("sh");
+            command.args(["-c", line]);
+            let mut process = Process::start(command, &log)?;
+            process.listens(&host.server, &[trial.port], &log)?;
+            Ok(Listening::Command { _process: process, _folder: folder })
+        }
+    }
+}
+
+fn crowd(host: &Host, trial: &Trial, who: std::ops::Range<usize>, time: Duration) -> Crowd {
+    let target = SocketAddr::new(SERVER4, trial.port);
+    let crowd =
+        if trial.greets { Crowd::banner(&host.client, target, "") } else { Crowd::http(&host.client, target, "/") };
+    let visits = (f64::from(trial.visits) * time.as_secs_f64()).ceil() as usize;
+    crowd.sources(who.map(client4).collect()).visits(visits.max(1)).rate(trial.visits).deadline(PATIENCE)
+}
+
+/// What was counted meanwhile.
+fn watched(host: &Host, guard: &Guard, meanwhile: impl FnOnce() -> Result<Phase>) -> Result<Phase> {
+    let (before, frames) = (guard.verdicts()?, counters::frames(&host.server, DEVICE)?);
+    let mut phase = meanwhile()?;
+    phase.missed = counters::frames(&host.server, DEVICE)?.missed.saturating_sub(frames.missed);
+    let earlier = |name: &str| before.iter().find(|(one, _)| one == name).map_or(0, |(_, count)| *count);
+    let grown = guard.verdicts()?.into_iter().map(|(name, count)| {
+        let more = count.saturating_sub(earlier(&name));
+        (name, more)
+    });
+    phase.verdicts = grown.filter(|(_, more)| *more > 0).collect();
+    Ok(phase)
+}
+
+/// Sends the flood and says how much of it there was. A part that begins late, because the one before took long to end, is shorter.
+fn pour(host: &Host, trial: &Trial) -> Result<u64> {
+    let begin = Instant::now();
+    let (mut sent, mut until) = (0, Duration::ZERO);
+    for wave in &trial.waves {
+        until += wave.time;
+        let left = until.saturating_sub(begin.elapsed());
+        if left < Duration::from_millis(10) {
+            continue;
+        }
+        let shot = Shot::new(wave.kind, SocketAddr::new(SERVER4, trial.port)).rate(wave.rate.max(1)).duration(left);
+        let shot = match wave.sources {
+            Some(sources) if sources <= SOURCES_MAX => shot.from_list(addresses(sources)),
+            _ => shot,
+        };
+        sent += host.flood(shot)?.run()?.sent;
+    }
+    Ok(sent)
+}
+
+/// So many addresses of 198.18.0.0/15, scattered: 40503 is odd, so that no address comes twice.
+fn addresses(count: usize) -> Vec<IpAddr> {
+    let base = u32::from(Ipv4Addr::new(198, 18, 0, 0));
+    let nth = |n: usize| IpAddr::V4(Ipv4Addr::from(base + (n as u32).wrapping_mul(40503) % (1 << 17)));
+    (0..count.max(1)).map(nth).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::flood::Prefix;
+
+    #[test]
+    fn a_flood_comes_from_as_many_addresses_as_were_recorded() {
+        let range = Prefix::new("198.18.0.0".parse().unwrap(), 15).unwrap();
+        for count in [1, 7, SOURCES_MAX] {
+            let all = addresses(count);
+            assert!(all.iter().all(|address| range.contains(*address)));
+            assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), count);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a comparison says in sentences, and how figures are written everywhere.
+
+use std::time::Duration;
+
+use sekisho_lab::compare::{Cell, Comparison, Defence, Rate, Spread};
+
+/// The rate at which most sentences look.
+const HARD: Rate = Rate::PerSecond(1_000_000);
+
+/// The sentences, the most important first.
+pub fn sentences(comparison: &Comparison) -> Vec<String> {
+    [holds(comparison), against_the_oracle(comparison), cost(comparison), disturbed(comparison)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Which defences keep their visitors at the highest rate.
+fn holds(comparison: &Comparison) -> Option<String> {
+    let rate = *comparison.rates.last()?;
+    let held = |defence: Defence| {
+        let success = comparison.behind(defence)?.at(rate)?.success()?;
+        Some(success.median >= 90.0)
+    };
+    let all = || comparison.defences.iter().map(|behind| behind.defence).filter(|defence| !defence.is_bound());
+    let titles: Vec<&str> = all().filter(|defence| held(*defence) == Some(true)).map(Defence::title).collect();
+    let of = all().filter(|defence| held(*defence).is_some()).count();
+    let rate = if rate == Rate::Full { "all that the generator gives".into() } else { rate.to_string() };
+    Some(match titles.as_slice() {
+        [] => format!("At {rate}, none of {of} defences keeps nine of ten visitors."),
+        titles => format!("At {rate}, nine of ten visitors or more get through behind: {}.", titles.join(", ")),
+    })
+}
+
+fn against_the_oracle(comparison: &Comparison) -> Option<String> {
+    let at = |defence| comparison.behind(defence)?.at(HARD)?.success();
+    let (ours, bound) = (at(Defence::Sekisho)?, at(Defence::Oracle)?);
+    Some(format!(
+        "At {HARD}, {} of the visitors complete behind Sekisho, {} behind an oracle that knows the attackers.",
+        percent(ours.median),
+        percent(bound.median)
+    ))
+}
+
+fn cost(comparison: &Comparison) -> Option<String> {
+    let (ours, bounce) = (saturated(comparison, Defence::Sekisho)?, saturated(comparison, Defence::Bounce)?);
+    let times = |other: Defence| Some(saturated(comparison, other)? / bounce);
+    let others: Vec<String> = [Defence::CookiesAlways, Defence::Synproxy]
+        .into_iter()
+        .filter_map(|other| Some(format!("{} {:.1} times", other.title(), times(other)?)))
+        .collect();
+    let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
+    Some(format!(
+        "On the saturated receive processor a frame costs {ours:.0} ns with Sekisho: {:.1} times the bare bounce's {bounce:.0} ns{others}.",
+        ours / bounce
+    ))
+}
+
+/// A defence's cost for a frame at the highest rate at which it had no time left.
+pub fn saturated(comparison: &Comparison, defence: Defence) -> Option<f64> {
+    let cells = &comparison.behind(defence)?.cells;
+    cells.iter().rev().find_map(Cell::ns_per_frame_saturated).map(|spread| spread.median)
+}
+
+fn disturbed(comparison: &Comparison) -> Option<String> {
+    let (some, all) = comparison.disturbed();
+    (some > 0).then(|| {
+        format!(
+            "{some} of {all} measurements were disturbed by something else on the machine; their cells are marked *."
+        )
+    })
+}
+
+/// A share, exact where it matters: near all and near nothing.
+pub fn percent(value: f64) -> String {
+    if value > 99.95 {
+        "100 %".into()
+    } else if value > 90.0 || (value < 10.0 && value > 0.0) {
+        format!("{value:.1} %")
+    } else {
+        format!("{value:.0} %")
+    }
+}
+
+/// A share for a line of progress.
+pub fn whole_percent(value: f64) -> String {
+    format!("{value:.0} %")
+}
+
+/// The range of the repeats, if they differ.
+pub fn range(spread: Spread) -> Option<String> {
+    let (low, high) = (percent(spread.low), percent(spread.high));
+    (low != high).then(|| format!("{}–{high}", low.trim_end_matches(" %")))
+}
+
+/// A number with k or M.
+pub fn si(value: f64) -> String {
+    if value >= 999_500.0 {
+        format!("{:.1} M", value / 1e6)
+    } else if value >= 999.5 {
+        format!("{:.0} k", value / 1e3)
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+/// A time in milliseconds, or seconds from one on.
+pub fn time(time: Option<Duration>) -> String {
+    match time.map(|time| time.as_secs_f64() * 1e3) {
+        None => "-".into(),
+        Some(ms) if ms >= 1000.0 => format!("{:.1} s", ms / 1e3),
+        Some(ms) if ms >= 10.0 => format!("{ms:.0} ms"),
+        Some(ms) if ms >= 1.0 => format!("{ms:.1} ms"),
+        Some(ms) => format!("{ms:.2} ms"),
+    }
+}
+
+/// What a cell is marked with: `*` if repeats were disturbed.
+pub fn mark(cell: &Cell) -> &'static str {
+    if cell.disturbed() > 0 { "*" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_as_exact_as_they_matter() {
+        assert_eq!((percent(100.0), percent(99.3), percent(43.4)), ("100 %".into(), "99.3 %".into(), "43 %".into()));
+        assert_eq!((percent(0.0), percent(0.3)), ("0 %".into(), "0.3 %".into()));
+        assert_eq!((si(4_237_000.0), si(999_900.0), si(99_800.0)), ("4.2 M".into(), "1.0 M".into(), "100 k".into()));
+        assert_eq!(time(Some(Duration::from_micros(310))), "0.31 ms");
+        assert_eq!(time(Some(Duration::from_millis(1030))), "1.0 s");
+        assert_eq!(range(Spread { median: 99.0, low: 98.0, high: 100.0 }), Some("98.0–100 %".into()));
+        assert_eq!(range(Spread { median: 99.0, low: 99.0, high: 99.0 }), None);
+    }
+}
