@@ -1,7 +1,7 @@
 //! Who was allowed or blocked by command, where an nftables table does the work: pure, except for what `nft` is given to do.
 //!
 //! They are in sets of their own, beside those of the configuration, so that a command changes nothing else. A set of intervals takes no
-//! overlaps, so prefixes are cut where others begin and end ([`pieces`]): each piece lasts as long as the longest of the prefixes that it is
+//! overlaps, so prefixes are cut where others begin and end (`pieces`): each piece lasts as long as the longest of the prefixes that it is
 //! part of, and counts the packets that met it. What a prefix has decided is the sum over its pieces.
 
 use std::cmp::Reverse;

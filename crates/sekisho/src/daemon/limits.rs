@@ -246,6 +246,19 @@ mod tests {
         assert!(names(0, 0).is_empty());
     }
 
+    /// The table of those who are held has room for fewer than that.
+    #[test]
+    fn of_more_than_there_is_room_for_the_heaviest_come_first() {
+        let many = (0..20_000_u32).flat_map(|n| {
+            let address = IpAddr::from(std::net::Ipv4Addr::from(0xc612_0000 + n));
+            std::iter::repeat_n(address, if n == 19_999 { 9 } else { 2 + n as usize % 3 })
+        });
+        let crowds = crowds(&many.collect::<Vec<_>>(), 2, 0);
+        assert_eq!(crowds.len(), 20_000);
+        assert_eq!((crowds[0].0.to_string(), crowds[0].1), ("198.18.78.31".to_owned(), 9));
+        assert!(crowds.windows(2).all(|two| two[0].1 >= two[1].1));
+    }
+
     #[test]
     fn one_source_is_held_instead_of_its_network_where_it_makes_it() {
         let network = Part { whom: Whom::Network("198.18.0.0".parse().unwrap()), votes: 100 };
