@@ -118,6 +118,7 @@ pub fn workers_that_do_not_fit(stage: &mut Stage) {
         workers: 40,
         start: 10,
         wait_seconds: 20,
+        takes_silent: false,
         group: Some(&group),
     };
     let apache = Apache::start(stage.server(), stage.place("apache"), &settings);
@@ -138,8 +139,15 @@ fn idle_hosts(stage: &Stage, count: usize, rate: u32) -> Bots {
 
 /// Real addresses that connect and then say nothing.
 pub fn connection_flood(stage: &mut Stage) {
-    let settings =
-        ApacheSettings { listen: server(80), backlog: 511, workers: 60, start: 60, wait_seconds: 2, group: None };
+    let settings = ApacheSettings {
+        listen: server(80),
+        backlog: 511,
+        workers: 60,
+        start: 60,
+        wait_seconds: 2,
+        takes_silent: true,
+        group: None,
+    };
     let apache = Apache::start(stage.server(), stage.place("apache"), &settings);
     stage.keep(apache.records());
     stage.capture(20_000);
@@ -152,8 +160,15 @@ pub fn connection_flood(stage: &mut Stage) {
 
 /// Clients that ask for much and read nothing of it.
 pub fn slow_readers(stage: &mut Stage) {
-    let settings =
-        ApacheSettings { listen: server(80), backlog: 64, workers: 60, start: 60, wait_seconds: 20, group: None };
+    let settings = ApacheSettings {
+        listen: server(80),
+        backlog: 64,
+        workers: 60,
+        start: 60,
+        wait_seconds: 20,
+        takes_silent: false,
+        group: None,
+    };
     let apache = Apache::start(stage.server(), stage.place("apache"), &settings);
     stage.keep(apache.records());
     let held: Vec<TcpStream> = stage.scene.client.run(|| (0..80).filter_map(one_slow_reader).collect()).unwrap();
@@ -227,6 +242,7 @@ fn story(stage: &mut Stage, also: Option<Shot>) {
         workers: 400,
         start: 10,
         wait_seconds: 20,
+        takes_silent: false,
         group: Some(&group),
     };
     let apache = Apache::start(stage.server(), stage.place("apache"), &settings);

@@ -2,7 +2,7 @@
 //!
 //! Every scene is judged twice: by a look at the host while it happens (`sekisho doctor`), and afterwards from files alone (`sekisho explain`).
 //! The right cause has to be named first, and an attack may never be blamed where there was none. [`stage`] records, [`cases`] are the scenes,
-//! [`web`], [`delay`], [`group`] and [`track`] what they are made of. The matrix of what was expected and what was named is printed also
+//! [`web`], [`delay`], [`group`] and [`track`] what they are made of. Beside them: a [`healthy`] host, records with [`holes`], and an [`incident`]. The matrix of what was expected and what was named is printed also
 //! when all is well. One scene by its name: `SCENE=slow_readers cargo test --release -p sekisho-tests --test scenes`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
@@ -10,6 +10,9 @@
 mod cases;
 mod delay;
 mod group;
+mod healthy;
+mod holes;
+mod incident;
 mod stage;
 mod track;
 mod web;

@@ -6,9 +6,12 @@
 //! `sekisho explain --from` does: nothing else of the scene is used.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::libc;
@@ -135,7 +138,15 @@ impl Stage {
     }
 
     /// Ends the recording; the judgements of the look and of the files.
-    pub fn end(mut self) -> (Judged, Judged) {
+    pub fn end(self) -> (Judged, Judged) {
+        let (during, records) = self.records();
+        let record = Record::from_dir(records.path(), &Options::default()).unwrap();
+        let diagnosis = diagnose(&record, &Ask { span: None, protected: None });
+        (during, Judged { record, diagnosis })
+    }
+
+    /// Ends the recording; the judgement of the look, and the folder of records.
+    pub fn records(mut self) -> (Judged, TempDir) {
         let during = self.during.take().expect("a scene looks");
         self.capture.take();
         self.collector.take();
@@ -149,38 +160,56 @@ impl Stage {
                 fs::copy(from, &to).unwrap();
             }
         }
-        let record = Record::from_dir(records.path(), &Options::default()).unwrap();
-        let diagnosis = diagnose(&record, &Ask { span: None, protected: None });
-        (during, Judged { record, diagnosis })
+        (during, records)
     }
 }
 
-/// The kernel's log from some moment on.
-struct KernelLog(File);
+/// The kernel's log from some moment on. A thread reads on, as rsyslog does: the kernel's buffer holds only a few reports of a kill.
+struct KernelLog {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<String>>,
+}
 
 impl KernelLog {
     fn open() -> Self {
         let mut options = File::options();
         let mut file = options.read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").expect("/dev/kmsg");
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).expect("the end of /dev/kmsg");
-        Self(file)
+        file.seek(SeekFrom::End(0)).expect("the end of /dev/kmsg");
+        let over = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            let mut records = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                drain(&mut file, &mut records);
+                thread::sleep(Duration::from_millis(20));
+            }
+            drain(&mut file, &mut records);
+            records
+        });
+        Self { over, thread }
     }
 
     /// Writes what came since, as rsyslog does on Debian: ISO time, host, `kernel:`, and the kernel's own time.
-    fn save(&mut self, path: &Path) {
+    fn save(self, path: &Path) {
+        self.over.store(true, Ordering::Relaxed);
+        let records = self.thread.join().expect("the kernel's log");
         let up: f64 = fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse().unwrap();
         let booted = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() - up;
-        let mut text = String::new();
-        let mut buffer = [0; 8192];
-        loop {
-            match self.0.read(&mut buffer) {
-                Ok(size) if size > 0 => text.extend(line(&String::from_utf8_lossy(&buffer[..size]), booted)),
-                // What was overwritten meanwhile is told once, by EPIPE; the next read goes on.
-                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
-                _ => break,
-            }
-        }
+        let text: String = records.iter().filter_map(|record| line(record, booted)).collect();
         fs::write(path, text).unwrap();
+    }
+}
+
+/// Each read gives one record.
+fn drain(file: &mut File, records: &mut Vec<String>) {
+    let mut buffer = [0; 8192];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(size) if size > 0 => records.push(String::from_utf8_lossy(&buffer[..size]).into_owned()),
+            // What was overwritten meanwhile is told once, by EPIPE; the next read goes on.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+            _ => return,
+        }
     }
 }
 

@@ -44,6 +44,9 @@ pub struct ApacheSettings<'a> {
     pub start: u32,
     /// For how many seconds it waits for a request.
     pub wait_seconds: u32,
+    /// Whether it is handed silent connections too; as a rule the kernel keeps these half-open until something comes (`AcceptFilter`,
+    /// which is TCP_DEFER_ACCEPT on Linux).
+    pub takes_silent: bool,
     /// The group that holds its memory.
     pub group: Option<&'a Group>,
 }
@@ -83,13 +86,14 @@ fn apache_config(folder: &Path, settings: &ApacheSettings<'_>) -> String {
     let php = php.expect("Apache's PHP module").trim().to_owned();
     let (listen, folder) = (settings.listen, folder.display());
     let ApacheSettings { backlog, workers, start, wait_seconds, .. } = settings;
+    let filter = if settings.takes_silent { "none" } else { "data" };
     let plain: String = ["mpm_prefork", "authz_core", "dir", "reqtimeout"]
         .iter()
         .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"))
         .collect();
     format!(
         "ServerRoot \"{folder}\"\nServerName lab.example\nPidFile {folder}/pid\nMutex file:{folder}\n{plain}\
-         LoadModule php_module {php}\nUser www-data\nGroup www-data\nListen {listen}\nListenBacklog {backlog}\n\
+         LoadModule php_module {php}\nUser www-data\nGroup www-data\nListen {listen}\nListenBacklog {backlog}\nAcceptFilter http {filter}\n\
          KeepAlive Off\nTimeout 30\nRequestReadTimeout header={wait_seconds}\n\
          <IfModule mpm_prefork_module>\n    StartServers {start}\n    MinSpareServers 5\n    MaxSpareServers 10\n\
          \x20   ServerLimit {workers}\n    MaxRequestWorkers {workers}\n</IfModule>\n\

@@ -59,15 +59,15 @@ pub struct Second<'a> {
 
 impl Incidents {
     /// Takes up an incident that a daemon before left open, if that was a moment ago; an older one was broken off.
-    pub fn resume(pins: &Pins) -> Self {
-        let now_instant = Instant::now();
+    pub fn resume(pins: &Pins, maps: &Maps) -> Self {
+        let began = Instant::now();
         let mut incidents = Self {
             store: store(pins),
             open: None,
-            before: None,
+            before: verdicts(maps).ok().map(|verdicts| (now(), verdicts)),
             counters: None,
-            saved_at: now_instant,
-            queues_at: now_instant,
+            saved_at: began,
+            queues_at: began,
             queues_took: Duration::ZERO,
             told: false,
         };

@@ -210,7 +210,7 @@ impl Daemon {
         let Generation { loaded, decision, ports } = Generation::make(&config, &pins)?;
         let lock = keep_folder(&pins, lock, &mends)?;
         let learning = Learning::resume(&pins, loaded.datapath().maps());
-        let incidents = Incidents::resume(&pins);
+        let incidents = Incidents::resume(&pins, loaded.datapath().maps());
         let now = Instant::now();
         let mut daemon = Self {
             args,

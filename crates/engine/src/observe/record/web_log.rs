@@ -210,6 +210,7 @@ fn php_fpm(text: &str) -> Option<EventKind> {
 pub fn read_error(record: &mut Record, from: impl BufRead, clock: &Clock, file: &Path) -> io::Result<()> {
     let mut lines = Lines::new(from);
     let mut intake = Intake::default();
+    let (mut understood, mut passed_over) = (0u64, 0u64);
     let end = loop {
         let line = match lines.next_line() {
             Ok(Some(line)) => line,
@@ -217,12 +218,19 @@ pub fn read_error(record: &mut Record, from: impl BufRead, clock: &Clock, file: 
             Err(error) => break Err(error),
         };
         // A program's own output may stand between the server's lines; what has no time is passed over.
-        let Some((stamp, text)) = clock.read(&line) else { continue };
+        let Some((stamp, text)) = clock.read(&line) else {
+            passed_over += u64::from(!line.trim().is_empty());
+            continue;
+        };
+        understood += 1;
         intake.time(&stamp);
         if let Some(kind) = error(text) {
             record.event(stamp.at, Source::ErrorLog, kind);
         }
     };
+    if understood == 0 && passed_over > 0 {
+        record.unseen(Source::ErrorLog, Some(file.to_owned()), Why::NotUnderstood { pieces: passed_over });
+    }
     if lines.too_long > 0 {
         record.unseen(Source::ErrorLog, Some(file.to_owned()), Why::LinesTooLong { lines: lines.too_long });
     }

@@ -114,12 +114,20 @@ fn few_requests(facts: &Facts<'_>) -> Option<Finding> {
     let (server, count, when) = workers_message(facts)?;
     let (connections, requests) = captured_connections(facts).or_else(|| counted_connections(facts))?;
     let finding = Finding::new(Cause::ConnectionFlood, Role::Main, Confidence::Likely).at(facts.span);
-    let finding = finding.because([Evidence::FewRequests { connections, requests }]);
+    let finding = finding.because([Evidence::FewRequests { connections, requests }]).because(established_peak(facts));
     let message = match when {
         Some(at) => Evidence::WorkersLimitMessage { server, count, at },
         None => Evidence::WorkersLimitMessageUndated { server, count },
     };
     Some(with_advice(facts, finding.because([message])))
+}
+
+/// Established connections that rose far above what is usual.
+fn established_peak(facts: &Facts<'_>) -> Option<Evidence> {
+    let (when, peak) = facts.peak(Metric::Established)?;
+    let usual = facts.usual(Metric::Established)?;
+    let (usual, rose) = (whole(usual), peak >= at::RISE * usual.max(1.0));
+    rose.then(|| Evidence::EstablishedPeak { usual, peak: whole(peak), at: when })
 }
 
 fn are_many(connections: f64, requests: u64, for_each: f64) -> bool {

@@ -28,6 +28,9 @@ pub fn burst_over_backlog(facts: &Facts<'_>) -> Option<Finding> {
     let port = queue.as_ref().map(|queue| queue.port).or_else(|| facts.message_ports().first().map(|(port, _)| *port));
     let finding = Finding::new(Cause::BurstOverBacklog, role, confidence).on(port).at(facts.span);
     let finding = finding.because(facts.rush.evidence()).because(full);
+    let rise_known = facts.rush.completions.is_some();
+    let peak = facts.peak(Metric::PassiveOpens).filter(|(_, peak)| !rise_known && *peak >= at::RUSH_RATE);
+    let finding = finding.because(peak.map(|(at, rate)| Evidence::CompletionsPeak { rate: Rate(rate), at }));
     let finding = finding.because(queue.as_ref().map(|queue| queue.takes(facts.rush.round_trip_ms)));
     let finding = finding.unless([Refutation::CaptureShowsNone {}, Refutation::CookiesNeverReturned {}]);
     let backlog = queue.and_then(|queue| queue.larger(facts));
@@ -359,6 +362,8 @@ pub fn receive_saturated(facts: &Facts<'_>) -> Option<Finding> {
     if evidence.is_empty() {
         return None;
     }
+    evidence
+        .extend(facts.peak(Metric::CpuSoftirq).map(|(at, share)| Evidence::SoftirqAll { share: Percent(share), at }));
     evidence.extend(facts.peak(Metric::PacketsIn).map(|(at, rate)| Evidence::PacketsPeak { rate: Rate(rate), at }));
     let confidence = if certain { Confidence::Certain } else { Confidence::Likely };
     let (mut steps, short) = (Vec::new(), interfaces(facts));

@@ -47,8 +47,10 @@ pub fn gap(facts: &Facts<'_>) -> Option<Finding> {
     let span = gaps.first()?.span;
     let told =
         gaps.iter().take(TOLD_MAX).map(|gap| Evidence::Gap { source: gap.source, span: gap.span, reason: gap.reason });
+    let count = facts.record.events_left_out;
+    let left_out = (count > 0).then_some(Evidence::EventsLeftOut { count });
     let finding = Finding::new(Cause::RecordGap, Role::Standing, Confidence::Certain).at(Some(span));
-    Some(finding.because(told).unless([Refutation::OtherRecords {}]))
+    Some(finding.because(told).because(left_out).unless([Refutation::OtherRecords {}]))
 }
 
 /// Clocks or zones disagree, so that what happened together may not look so.

@@ -101,7 +101,11 @@ fn read(record: &mut Record, file: &Found, zone: Zone, found: &[Found]) -> io::R
         Kind::Packets => {
             let room = found.iter().filter(|file| file.kind == Kind::Packets).count() <= limits::CAPTURES_MAX;
             if room {
-                record.packets.push(packets::read(lines::open(path)?, path)?);
+                let packets = packets::read(lines::open(path)?, path)?;
+                if packets.truncated {
+                    record.unseen(Source::Packets, Some(path.clone()), Why::Truncated { bytes: file.bytes });
+                }
+                record.packets.push(packets);
             } else {
                 record.unseen(Source::Packets, Some(path.clone()), Why::TooMuch { pieces: 1 });
             }
