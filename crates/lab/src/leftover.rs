@@ -6,7 +6,7 @@
 //! - network namespaces, `/run/netns/sekisho-<id>-<n>-<label>` ([`crate::netns`]);
 //! - folders with configurations and data of servers, `sekisho-lab-<id>-...` in the folder for temporary files ([`folder`]);
 //! - the programs that it starts, which have `SEKISHO_LAB=<id>` in their environment;
-//! - its own file `/run/sekisho-lab/<id>`, on which it holds a lock as long as it lives ([`hold`]). Other files beside it are nobody's.
+//! - its own file `/run/sekisho-lab/<id>`, on which it holds a lock as long as it lives. Other files beside it are nobody's.
 //!   In the file stand the programs that must be asked to take away what they put into a namespace (`sekisho off`).
 //!
 //! [`clean`] takes away what belongs to labs that are gone. A lab whose lock is held, or whose process runs, is never touched. There are
