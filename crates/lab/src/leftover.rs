@@ -6,7 +6,7 @@
 //! - network namespaces, `/run/netns/sekisho-<id>-<n>-<label>` ([`crate::netns`]);
 //! - folders with configurations and data of servers, `sekisho-lab-<id>-...` in the folder for temporary files ([`folder`]);
 //! - the programs that it starts, which have `SEKISHO_LAB=<id>` in their environment;
-//! - its own file `/run/sekisho-lab/<id>`, on which it holds a lock as long as it lives ([`hold`]). Other files beside it are nobody's.
+//! - its own file `/run/sekisho-lab/<id>`, on which it holds a lock as long as it lives. Other files beside it are nobody's.
 //!   In the file stand the programs that must be asked to take away what they put into a namespace (`sekisho off`).
 //!
 //! [`clean`] takes away what belongs to labs that are gone. A lab whose lock is held, or whose process runs, is never touched. There are
@@ -20,7 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -39,6 +39,8 @@ pub(crate) const MARK: &str = "SEKISHO_LAB";
 const FOLDERS: &str = "sekisho-lab-";
 /// How long killed programs may take to go.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the threads of a killed lab may take to go.
+const DYING: Duration = Duration::from_secs(5);
 
 /// This process as a lab.
 pub(crate) fn own_id() -> String {
@@ -220,18 +222,28 @@ fn runs(id: &str) -> bool {
     same && pid.parse().is_ok_and(|pid| !is_over(pid))
 }
 
+/// The lock of a lab whose process is over. Killed threads may hold it for a moment longer: one that sends a flood is deep in the kernel.
+/// `None` if it stays held: by a lab of another process-id namespace, or by somebody who cleans up at this moment.
+fn lock_of_dead(path: &Path) -> Result<Option<Flock<File>>> {
+    let until = Instant::now() + DYING;
+    let mut file = open_lock(path).map_err(Error::io(format!("open {}", path.display())))?;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) if Instant::now() >= until => return Ok(None),
+            Err((file, Errno::EWOULDBLOCK)) => file,
+            Err((_, errno)) => return Err(Error::os(format!("lock {}", path.display()))(errno)),
+        };
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn clean_one(id: &str, cleaned: &mut Cleaned) -> Result<()> {
     if runs(id) {
         return Ok(());
     }
     let path = Path::new(LOCKS).join(id);
-    let file = open_lock(&path).map_err(Error::io(format!("open {}", path.display())))?;
-    // Held by a lab of another process-id namespace, or by somebody who cleans up at this moment.
-    let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => lock,
-        Err((_, Errno::EWOULDBLOCK)) => return Ok(()),
-        Err((_, errno)) => return Err(Error::os(format!("lock {}", path.display()))(errno)),
-    };
+    let Some(lock) = lock_of_dead(&path)? else { return Ok(()) };
     let programs: BTreeSet<_> = fs::read_to_string(&path).unwrap_or_default().lines().map(PathBuf::from).collect();
     let namespaces = namespaces_of(id);
     end_programs(id, &namespaces, cleaned);

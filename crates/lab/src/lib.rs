@@ -8,7 +8,7 @@
 //! - [`clients`] are the legitimate visitors, [`bots`] the hosts that connect and then keep silent, [`stack`] clients of other systems.
 //! - [`servers`] are nginx, OpenSSH and Postfix with configurations of their own, and a tiny server for unit tests.
 //! - [`middle`] puts nftables rules in the way: lost ACKs, NAT routers, SYNPROXY.
-//! - [`trial`] tries a policy. [`conform`] plays conversations packet by packet; [`guard`] runs Sekisho itself; [`leftover`] takes away what the dead left.
+//! - [`road`] is a client far away. [`trial`] tries a policy. [`conform`] plays conversations packet by packet; [`guard`] runs Sekisho itself; [`leftover`] takes away what the dead left.
 //! - [`counters`] reads what the kernel counted.
 //! - [`compare`] puts one defence after another in front of the server.
 //!
@@ -38,6 +38,7 @@ pub mod guard;
 pub mod leftover;
 pub mod middle;
 pub mod netns;
+pub mod road;
 pub mod run;
 pub mod servers;
 mod sink;

@@ -193,6 +193,11 @@ impl Sample {
         let (begun, complete) = (self.web.begun + self.mail.begun, self.web.complete + self.mail.complete);
         100.0 * complete as f64 / begun.max(1) as f64
     }
+
+    /// Whether the receive processor had no time left, or its ring overflowed.
+    pub fn is_saturated(&self) -> bool {
+        self.lost_percent > 1.0 || self.receive.is_some_and(|receive| receive.busy_percent > 90.0)
+    }
 }
 
 /// One defence at one rate.
@@ -222,9 +227,10 @@ impl Cell {
         self.spread(|sample| Some(sample.receive?.ns_per_frame))
     }
 
-    /// The same where the processor had no time left, which alone compares one defence with another: below that it also waits and wakes.
+    /// The same where the processor could not keep up, or hardly, which alone compares one defence with another: below that it also
+    /// waits and wakes.
     pub fn ns_per_frame_saturated(&self) -> Option<Spread> {
-        self.spread(|sample| sample.receive.filter(|receive| receive.busy_percent > 90.0).map(|one| one.ns_per_frame))
+        self.spread(|sample| sample.receive.filter(|_| sample.is_saturated()).map(|receive| receive.ns_per_frame))
     }
 
     /// Times of all visits of all repeats.

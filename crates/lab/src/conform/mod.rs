@@ -11,7 +11,7 @@ mod flow;
 mod place;
 mod play;
 mod script;
-mod tap;
+pub(crate) mod tap;
 mod wire;
 
 use std::path::PathBuf;

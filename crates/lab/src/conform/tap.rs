@@ -17,10 +17,10 @@ const FRAME_MAX: usize = 16 * 1024;
 
 /// A packet socket on a device. It hears everything that the device takes in, and what others send out of it.
 #[derive(Debug)]
-pub(super) struct Tap(OwnedFd);
+pub(crate) struct Tap(OwnedFd);
 
 impl Tap {
-    pub(super) fn open(namespace: &Netns, device: &str) -> Result<Self> {
+    pub(crate) fn open(namespace: &Netns, device: &str) -> Result<Self> {
         let opened = namespace.run(|| Ok::<_, Error>(Self::open_here(index_of(device)?)))??;
         opened.map_err(Error::io(format!("listen to {device} in {}", namespace.name())))
     }
@@ -44,13 +44,13 @@ impl Tap {
         Ok(Self(socket))
     }
 
-    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         send(self.0.as_raw_fd(), frame, MsgFlags::empty())?;
         Ok(())
     }
 
     /// The next frame, if one comes by then.
-    pub(super) fn receive(&self, until: Instant) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn receive(&self, until: Instant) -> io::Result<Option<Vec<u8>>> {
         let mut frame = vec![0; FRAME_MAX];
         loop {
             match recv(self.0.as_raw_fd(), &mut frame, MsgFlags::MSG_DONTWAIT) {

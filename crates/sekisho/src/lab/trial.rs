@@ -350,7 +350,7 @@ mod tests {
     fn the_busiest_part_of_a_capture_is_sent_again() {
         let mut recorded = Packets { step_ms: 1000, ..Packets::default() };
         recorded.steps =
-            (0..100).map(|n| Step { syns: if n >= 60 && n < 80 { 5000 } else { 10 }, ..Step::default() }).collect();
+            (0..100).map(|n| Step { syns: if (60..80).contains(&n) { 5000 } else { 10 }, ..Step::default() }).collect();
         recorded.syn_sources.distinct = 300;
         recorded.syn_fingerprints =
             vec![Fingerprint { options: String::new(), window: 1, mss: None, ttl_begin: 64, count: 9, completed: 0 }];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sekisho_lab::compare::{Cell, Comparison, Defence, Rate, Spread};
+use sekisho_lab::compare::{Behind, Cell, Comparison, Defence, Rate, Spread};
 
 /// The rate at which most sentences look.
 const HARD: Rate = Rate::PerSecond(1_000_000);
@@ -15,21 +15,39 @@ pub fn sentences(comparison: &Comparison) -> Vec<String> {
         .collect()
 }
 
-/// Which defences keep their visitors at the highest rate.
+/// What share of its visitors a defence that holds must keep.
+const HOLDS_PERCENT: f64 = 90.0;
+
+/// Up to which rate each defence keeps its visitors, the highest rate first.
 fn holds(comparison: &Comparison) -> Option<String> {
-    let rate = *comparison.rates.last()?;
-    let held = |defence: Defence| {
-        let success = comparison.behind(defence)?.at(rate)?.success()?;
-        Some(success.median >= 90.0)
+    let measured = || {
+        let all = comparison.defences.iter().filter(|behind| !behind.defence.is_bound());
+        all.filter(|behind| behind.cells.iter().any(|cell| cell.success().is_some()))
     };
-    let all = || comparison.defences.iter().map(|behind| behind.defence).filter(|defence| !defence.is_bound());
-    let titles: Vec<&str> = all().filter(|defence| held(*defence) == Some(true)).map(Defence::title).collect();
-    let of = all().filter(|defence| held(*defence).is_some()).count();
-    let rate = if rate == Rate::Full { "all that the generator gives".into() } else { rate.to_string() };
-    Some(match titles.as_slice() {
-        [] => format!("At {rate}, none of {of} defences keeps nine of ten visitors."),
-        titles => format!("At {rate}, nine of ten visitors or more get through behind: {}.", titles.join(", ")),
-    })
+    measured().next()?;
+    let titles = |held: Option<Rate>| {
+        let found = measured().filter(|behind| held_up_to(behind) == held).map(|behind| behind.defence.title());
+        found.collect::<Vec<_>>().join(", ")
+    };
+    let mut parts = Vec::new();
+    for rate in comparison.rates.iter().rev().copied().map(Some).chain([None]) {
+        let titles = titles(rate);
+        let part = match rate {
+            _ if titles.is_empty() => continue,
+            Some(Rate::Calm) => format!("only without a flood behind {titles}"),
+            Some(Rate::Full) => format!("at all that the generator gives behind {titles}"),
+            Some(rate) => format!("up to {rate} behind {titles}"),
+            None => format!("not even without a flood behind {titles}"),
+        };
+        parts.push(part);
+    }
+    Some(format!("Nine of ten visitors or more get through {}.", parts.join("; ")))
+}
+
+/// The highest rate up to which a defence keeps its visitors.
+fn held_up_to(behind: &Behind) -> Option<Rate> {
+    let holds = |cell: &&Cell| cell.success().is_some_and(|success| success.median >= HOLDS_PERCENT);
+    behind.cells.iter().take_while(holds).last().map(|cell| cell.rate)
 }
 
 fn against_the_oracle(comparison: &Comparison) -> Option<String> {

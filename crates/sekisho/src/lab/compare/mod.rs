@@ -24,7 +24,7 @@ use crate::print;
 /// The arguments of `lab compare`.
 #[derive(Debug, Clone, Args)]
 pub struct CompareArgs {
-    /// Three rates, once each, in less than 90 seconds.
+    /// One defence of each kind, at four rates, once each: less than 90 seconds.
     #[arg(long, conflicts_with_all = ["minutes", "rounds"])]
     pub quick: bool,
     /// As many rounds as fit into this time; at least one.

@@ -11,7 +11,19 @@ use super::CompareArgs;
 use crate::failure::Failure;
 
 /// The rates of `--quick`.
-const QUICK: [Rate; 3] = [Rate::Calm, Rate::PerSecond(100_000), Rate::Full];
+const QUICK: [Rate; 4] = [Rate::Calm, Rate::PerSecond(100_000), Rate::PerSecond(1_000_000), Rate::Full];
+/// The defences of `--quick`: one of each kind.
+const QUICK_DEFENCES: [Defence; 9] = [
+    Defence::None,
+    Defence::Limit,
+    Defence::Hashlimit,
+    Defence::Cookies,
+    Defence::Synproxy,
+    Defence::SekishoNftables,
+    Defence::Sekisho,
+    Defence::Bounce,
+    Defence::Oracle,
+];
 /// The rates of the full matrix.
 const FULL: [Rate; 6] = [
     Rate::Calm,
@@ -37,7 +49,11 @@ pub fn of(args: &CompareArgs) -> Result<Plan, Failure> {
     };
     rates.sort_unstable();
     rates.dedup();
-    let chosen = |defence: &Defence| args.defences.is_empty() || args.defences.contains(defence);
+    let chosen = |defence: &Defence| match (args.defences.is_empty(), args.quick) {
+        (false, _) => args.defences.contains(defence),
+        (true, true) => QUICK_DEFENCES.contains(defence),
+        (true, false) => true,
+    };
     Ok(Plan {
         program,
         defences: Defence::ALL.into_iter().filter(chosen).collect(),
