@@ -253,7 +253,8 @@ impl Spread {
     pub fn sources(&self) -> Sources {
         Sources {
             total: self.samples,
-            distinct: self.distinct,
+            // An estimate, and so it may be above what it was made of.
+            distinct: self.distinct.min(self.samples),
             top: self.sources.clone(),
             top_prefixes: self.networks.clone(),
             by_port: BTreeMap::new(),
