@@ -197,6 +197,25 @@ fn every_kind_is_sound_on_the_wire() {
 }
 
 #[test]
+fn two_ports_share_a_steady_flood() {
+    let host = Host::new().unwrap();
+    for target in [SERVER4, SERVER6] {
+        let frames = captured(&host, Shot::syn(port80(target)).also_to(25).steady());
+        let ports: Vec<u16> = frames
+            .iter()
+            .map(|frame| {
+                let segment = verified(frame).1;
+                u16::from_be_bytes([segment[2], segment[3]])
+            })
+            .collect();
+        let of = |port| ports.iter().filter(|found| **found == port).count();
+        // Of 200, chance alone leaves this range less than once in 10^12.
+        assert!((50..=150).contains(&of(25)), "{ports:?}");
+        assert_eq!(of(25) + of(80), ports.len(), "no third port");
+    }
+}
+
+#[test]
 fn each_twice_and_a_list_of_sources() {
     let host = Host::new().unwrap();
     let list: Vec<IpAddr> = (1..=5).map(|n| IpAddr::from([198, 18, 7, n])).collect();
