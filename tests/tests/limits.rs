@@ -239,9 +239,13 @@ fn share(way: &Way, from: Prefix, rate: u32, visits: usize) -> f64 {
 }
 
 /// The table in short: what the most copied rule does, and what a limit by source does instead. The rule's rate is a small one, so that it
-/// locks out most visitors also where a busy machine holds the flood up for a moment.
+/// locks out most visitors also where a busy machine holds the flood up for a moment. All of the table, at so many SYNs a second:
+/// `RATE=100000 cargo test --release -p sekisho-tests --test limits looks_at_nobody -- --nocapture`.
 #[test]
 fn a_limit_that_looks_at_nobody_locks_out_and_one_by_source_does_not() {
+    if let Ok(rate) = std::env::var("RATE") {
+        side_by_side(rate.parse().unwrap());
+    }
     let rules =
         &["-A INPUT -p tcp --syn -m limit --limit 4/s --limit-burst 4 -j ACCEPT", "-A INPUT -p tcp --syn -j DROP"];
     let limit = Way { name: "iptables `limit`", iptables: rules, sekisho: None };
@@ -251,12 +255,8 @@ fn a_limit_that_looks_at_nobody_locks_out_and_one_by_source_does_not() {
     assert!(ours >= 97.0, "{ours}% behind our limit by source");
 }
 
-/// Not a test but a measurement, at RATE SYNs a second (20 000 without a word):
-/// `RATE=100000 cargo test --release -p sekisho-tests --test limits -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement for docs/operations/limits.md; it takes two minutes"]
-fn iptables_and_our_limits_side_by_side() {
-    let rate = std::env::var("RATE").map_or(20_000, |rate| rate.parse().unwrap());
+/// The table of docs/operations/limits.md, which takes two minutes: a measurement, not a test.
+fn side_by_side(rate: u32) {
     println!("| Limit, {rate} SYN/s | Scattered flood | Concentrated flood |\n|---|---|---|");
     for way in WAYS {
         let from = [prefix([198, 18, 0, 0], 15), prefix([198, 18, 7, 0], 28)];
