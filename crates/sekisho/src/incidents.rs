@@ -1,6 +1,8 @@
 //! `sekisho incidents`: the incidents that the daemon wrote down. It needs no daemon.
 
 use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use sekisho_datapath::Pins;
 use sekisho_engine::incident::{Incident, Store, store::Listed};
@@ -14,14 +16,15 @@ use crate::state::lasting_folder;
 /// The version of `--json`. It grows when a field changes its meaning or goes; new fields come without that.
 const VERSION: u32 = 1;
 
-/// Where this network namespace's are kept.
+/// Where this network namespace's are kept. The path may lead through a folder that `pins` keeps open, so it is good for as long as they live.
 pub fn store(pins: &Pins) -> Store {
     Store::new(lasting_folder(pins).join("incidents"))
 }
 
 /// One of them, for `sekisho explain N`.
 pub fn load(number: u64) -> Result<Incident, Failure> {
-    let store = store(&Pins::here()?);
+    let pins = Pins::here()?;
+    let store = store(&pins);
     let hint = "`sekisho incidents` lists those there are";
     match store.read(number) {
         Ok(Some(incident)) => Ok(incident),
@@ -41,7 +44,8 @@ struct Report<'a> {
 
 /// Lists them, the newest first.
 pub fn incidents(json: bool) -> Result<String, Failure> {
-    let store = store(&Pins::here()?);
+    let pins = Pins::here()?;
+    let store = store(&pins);
     let listed = store.list().map_err(|error| {
         let what = format!("cannot list {}", store.folder().display());
         Failure::from_error(what, error).hint("they are root's: run it with sudo")
@@ -72,8 +76,16 @@ fn text(listed: &Listed, store: &Store) -> String {
     for path in &listed.unreadable {
         let _ = writeln!(text, "cannot be read, and is left alone: {}", path.display());
     }
-    let _ = writeln!(text, "They are kept in {}.", store.folder().display());
+    let _ = writeln!(text, "They are kept in {}.", named(store.folder()).display());
     text
+}
+
+/// A folder by its own name, where it was reached through an open one: in another mount namespace, as `ip netns exec` makes one.
+fn named(folder: &Path) -> PathBuf {
+    let open: PathBuf = folder.components().take(5).collect();
+    let rest = folder.components().skip(5);
+    let known = open.starts_with("/proc/self/fd").then(|| fs::read_link(&open).ok()).flatten();
+    known.map_or_else(|| folder.to_owned(), |open| open.join(rest.collect::<PathBuf>()))
 }
 
 fn line(text: &mut String, incident: &Incident) {

@@ -6,7 +6,7 @@ use sekisho_lab::flood::Shot;
 use sekisho_lab::servers::Tiny;
 use sekisho_lab::topology::SERVER4;
 use sekisho_lab::wait;
-use sekisho_tests::{PATIENCE, Scene, Sekisho};
+use sekisho_tests::{PATIENCE, Scene, Sekisho, program};
 use serde_json::Value;
 
 fn json(sekisho: &Sekisho, arguments: &[&str], codes: &[i32]) -> Value {
@@ -56,6 +56,15 @@ fn an_incident_outlives_the_daemon_and_is_explained() {
 
     let table = sekisho.command(&["incidents"]).stdout;
     assert!(table.contains("scattered") && table.contains("sekisho explain"), "{table}");
+    // In a mount namespace of its own, too, as `ip netns exec` makes one.
+    let inside = std::process::Command::new("ip")
+        .args(["netns", "exec", scene.server.name()])
+        .arg(program())
+        .arg("incidents")
+        .output()
+        .unwrap();
+    let inside = String::from_utf8_lossy(&inside.stdout).into_owned();
+    assert!(inside.contains("scattered") && !inside.contains("/proc/self"), "{inside}");
     let explained = json(&sekisho, &["explain", "1", "--json", "--lang", "en"], &[3]);
     println!("{table}\n{}", explained["sentence"]);
     assert_eq!(explained["incident"], 1);

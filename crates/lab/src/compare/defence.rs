@@ -97,9 +97,9 @@ impl Defence {
         match self {
             Self::None => "nothing",
             Self::Cookies => "kernel cookies",
-            Self::CookiesLarge => "kernel cookies, long queue",
+            Self::CookiesLarge => "kernel cookies (long queue)",
             Self::CookiesAlways => "kernel cookies always",
-            Self::CookiesAlwaysLarge => "kernel cookies always, long queue",
+            Self::CookiesAlwaysLarge => "kernel cookies always (long queue)",
             Self::Limit => "iptables limit",
             Self::Hashlimit => "iptables hashlimit",
             Self::Synproxy => "nftables synproxy",

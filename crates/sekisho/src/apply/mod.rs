@@ -230,7 +230,9 @@ fn unreadable(path: &Path, error: std::io::Error) -> Failure {
 /// `sekisho confirm`.
 pub fn confirm(force: bool, crash_at: Option<usize>) -> Result<String, Failure> {
     status::need_root()?;
-    let mut books = Books::open(&Pins::here()?)?;
+    // What is opened may lie behind a folder that the pins keep open.
+    let pins = Pins::here()?;
+    let mut books = Books::open(&pins)?;
     let open = books.journal.unsettled().filter(|change| change.state == State::OnTrial);
     if let Some(trial) = open.and_then(|change| change.trial.as_ref()).filter(|_| !force) {
         session::counts(trial, &session::here()).map_err(|refusal| {
