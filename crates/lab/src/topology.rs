@@ -119,13 +119,19 @@ impl Host {
         Ok(host)
     }
 
-    /// A flood at the server: checked here, sent by [`Flood::start`] or [`Flood::run`].
+    /// A flood at the server: checked here, sent by [`Flood::start`] or [`Flood::run`]. The server is given the addresses of a carpet.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if the shot is out of bounds.
+    /// [`Error::Refused`] if the shot is out of bounds, [`Error::Command`] if the addresses of a carpet cannot be given.
     pub fn flood(&self, shot: Shot) -> Result<Flood> {
-        Flood::new(Site::new(&self.router, "server", MAC_SERVER), shot)
+        let others = shot.other_targets();
+        let flood = Flood::new(Site::new(&self.router, "server", MAC_SERVER), shot)?;
+        if !others.is_empty() {
+            let line = |address: &IpAddr| format!("route replace local {address} dev lo");
+            self.server.ip(&others.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        }
+        Ok(flood)
     }
 
     /// Puts real hosts behind a part of the spoofed range: the server's answers to it pass, and the attacker's namespace, which then
@@ -189,7 +195,7 @@ fn answers(target: IpAddr) -> bool {
 }
 
 /// Switches off what would send packets by itself, before any device is there.
-fn quieten(namespace: &Netns) -> Result<()> {
+pub(crate) fn quieten(namespace: &Netns) -> Result<()> {
     for (key, value) in [
         ("net.ipv6.conf.default.accept_dad", "0"),
         ("net.ipv6.conf.default.accept_ra", "0"),

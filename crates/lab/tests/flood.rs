@@ -1,6 +1,7 @@
 //! The flood: that it is fast, that its frames are sound, and that it refuses every place and shot that is not allowed.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
-use sekisho_lab::flood::{Flood, Kind, Prefix, Shot, Site};
+use sekisho_lab::flood::{ALLOWED, Flood, Kind, Prefix, Shot, Site};
 use sekisho_lab::topology::{self, Host, SERVER4, SERVER6};
 use sekisho_lab::{Error, Netns, Refusal, counters, wait};
 
@@ -145,23 +146,99 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     !(sum as u16)
 }
 
-/// Checks lengths and checksums of a frame and returns its source and its TCP segment.
-fn verified(frame: &[u8]) -> (IpAddr, Vec<u8>) {
+/// What the IP header of a frame says, and what is behind it.
+struct Packet<'frame> {
+    source: IpAddr,
+    target: IpAddr,
+    /// Both, as they stand there.
+    addresses: &'frame [u8],
+    hops: u8,
+    /// First and last fragments; IPv6's have their header before the payload.
+    fragment: Option<&'static str>,
+    payload: &'frame [u8],
+}
+
+/// Checks length and checksum of a frame's IP header.
+fn packet(frame: &[u8]) -> Packet<'_> {
     assert_eq!(frame[..6], [2, 0, 0, 0, 0, 0x10], "to the server");
     let ip = &frame[14..];
-    let (source, addresses, header) = if frame[12..14] == [8, 0] {
+    if frame[12..14] == [8, 0] {
         assert_eq!(checksum(&[&ip[..20]]), 0, "IPv4 header: {ip:?}");
         assert_eq!(usize::from(u16::from_be_bytes([ip[2], ip[3]])), ip.len());
-        (IpAddr::from(<[u8; 4]>::try_from(&ip[12..16]).unwrap()), &ip[12..20], 20)
-    } else {
-        assert_eq!(frame[12..14], [0x86, 0xdd]);
-        assert_eq!(usize::from(u16::from_be_bytes([ip[4], ip[5]])), ip.len() - 40);
-        (IpAddr::from(<[u8; 16]>::try_from(&ip[8..24]).unwrap()), &ip[8..40], 40)
+        assert_eq!(ip[9], 6, "TCP");
+        let address = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&ip[at..at + 4]).unwrap());
+        let fragment = match u16::from_be_bytes([ip[6], ip[7]]) {
+            0 | 0x4000 => None,
+            0x2000 => Some("first fragment"),
+            1 => Some("last fragment"),
+            other => panic!("flags and offset {other:#x}"),
+        };
+        let (source, target) = (address(12), address(16));
+        return Packet { source, target, addresses: &ip[12..20], hops: ip[8], fragment, payload: &ip[20..] };
+    }
+    assert_eq!(frame[12..14], [0x86, 0xdd]);
+    assert_eq!(usize::from(u16::from_be_bytes([ip[4], ip[5]])), ip.len() - 40);
+    let address = |at: usize| IpAddr::from(<[u8; 16]>::try_from(&ip[at..at + 16]).unwrap());
+    let fragment = match (ip[6], &ip[40..44]) {
+        (6, _) => None,
+        (44, [6, 0, 0, 1]) => Some("first fragment"),
+        (44, [6, 0, 0, 24]) => Some("last fragment"),
+        (next, header) => panic!("{next} {header:?}"),
     };
-    let segment = &ip[header..];
+    let (source, target) = (address(8), address(24));
+    Packet { source, target, addresses: &ip[8..40], hops: ip[7], fragment, payload: &ip[40..] }
+}
+
+/// Checks lengths and checksums of a frame and returns its source and its TCP segment.
+fn verified(frame: &[u8]) -> (IpAddr, Vec<u8>) {
+    let Packet { source, addresses, payload: segment, .. } = packet(frame);
     assert_eq!(checksum(&[addresses, &(segment.len() as u32).to_be_bytes(), &[0, 0, 0, 6], segment]), 0, "{segment:?}");
     assert_eq!(usize::from(segment[12] >> 4) * 4, segment.len(), "nothing but the header");
     (source, segment.to_vec())
+}
+
+/// What a frame is; one that is whole and says that it is sound is checked.
+fn name(frame: &[u8]) -> &'static str {
+    let packet = packet(frame);
+    if let Some(fragment) = packet.fragment {
+        let whole_header = packet.target.is_ipv6() && fragment == "first fragment";
+        let size = if whole_header { 24 } else { 8 };
+        assert_eq!(packet.payload.len() - if packet.target.is_ipv6() { 8 } else { 0 }, size, "{fragment}");
+        return fragment;
+    }
+    if packet.payload.len() < 20 {
+        return "cut short";
+    }
+    let named = match (packet.payload[13], packet.payload[12] >> 4) {
+        (_, 0..5) => "header too short",
+        (_, words) if usize::from(words) * 4 > packet.payload.len() => "header too long",
+        (0, _) => "no flags",
+        (0x03, _) => "SYN and FIN",
+        (0x06, _) => "SYN and RST",
+        (0x3f, _) => "all flags",
+        (0x02, _) if packet.target == SERVER4 || packet.target == SERVER6 => "SYN",
+        (0x02, _) => "carpet",
+        (0x10, _) => "ACK",
+        (0x04, _) => "RST",
+        (0x12, _) => "SYN-ACK",
+        (0x11, _) => "FIN",
+        (flags, _) => panic!("flags {flags:#x}"),
+    };
+    if !named.starts_with("header") {
+        verified(frame);
+    }
+    named
+}
+
+/// What the frames of a slow flood are.
+fn names(host: &Host, kind: Kind, target: IpAddr) -> Vec<&'static str> {
+    // The same at each run, so that nothing is missing by chance.
+    let frames = captured(host, Shot::new(kind, port80(target)).seed(1));
+    frames.iter().map(|frame| name(frame)).collect()
+}
+
+fn set<T: Ord>(of: impl IntoIterator<Item = T>) -> BTreeSet<T> {
+    of.into_iter().collect()
 }
 
 #[test]
@@ -169,6 +246,8 @@ fn every_kind_is_sound_on_the_wire() {
     let host = Host::new().unwrap();
     let kinds = [
         (Kind::Syn, 0x02, 20),
+        (Kind::WindowsSyn, 0x02, 12),
+        (Kind::AppleSyn, 0x02, 24),
         (Kind::BareSyn, 0x02, 0),
         (Kind::Ack, 0x10, 0),
         (Kind::AckTimestamps, 0x10, 12),
@@ -193,6 +272,70 @@ fn every_kind_is_sound_on_the_wire() {
             assert!(differ(|(_, segment)| segment[..2].into()), "ports vary");
             assert!(differ(|(_, segment)| segment[4..8].into()), "sequence numbers vary");
         }
+    }
+}
+
+/// Of 200 frames, one of four stacks is left out by chance less than once in 10^24.
+#[test]
+fn four_stacks_are_mixed() {
+    let host = Host::new().unwrap();
+    for (target, mss) in [(SERVER4, [5, 180]), (SERVER6, [5, 160])] {
+        let seen = captured(&host, Shot::new(Kind::AnySyn, port80(target))).into_iter().map(|frame| {
+            let segment = verified(&frame).1;
+            if segment.len() > 20 {
+                assert_eq!(segment[20..24], [&[2, 4], &mss[..]].concat(), "the MSS comes first");
+            }
+            (segment.len() - 20, packet(&frame).hops, u16::from_be_bytes([segment[14], segment[15]]))
+        });
+        let four = [(20, 64, 64240), (12, 128, 64240), (24, 64, 65535), (0, 64, 512)];
+        assert_eq!(set(seen), set(four), "options, hops, window");
+    }
+}
+
+#[test]
+fn fragments_and_malformed_ones_are_what_they_pretend_to_be() {
+    let host = Host::new().unwrap();
+    for target in [SERVER4, SERVER6] {
+        let fragments = captured(&host, Shot::new(Kind::Fragments, port80(target)));
+        assert_eq!(set(fragments.iter().map(|frame| name(frame))), set(["first fragment", "last fragment"]));
+        // IPv4's identification, or IPv6's.
+        let identification = if target.is_ipv4() { 18..20 } else { 58..62 };
+        assert!(set(fragments.iter().map(|frame| frame[identification.clone()].to_vec())).len() > 150, "they vary");
+        let malformed = names(&host, Kind::Malformed, target);
+        let all =
+            ["cut short", "header too short", "header too long", "no flags", "SYN and FIN", "SYN and RST", "all flags"];
+        assert_eq!(set(malformed), set(all));
+    }
+}
+
+#[test]
+fn a_carpet_covers_many_addresses_of_the_server_and_none_of_others() {
+    let host = Host::new().unwrap();
+    let resets = || counters::Counters::read(&host.server).unwrap().get("Tcp.OutRsts");
+    for target in [SERVER4, SERVER6] {
+        let before = resets();
+        let frames = captured(&host, Shot::new(Kind::Carpet, port80(target)));
+        let ports = frames.iter().map(|frame| verified(frame).1[2..4].to_vec());
+        // Of 32, 200 draws leave out so many less than once in 10^12.
+        assert!((20..=32).contains(&set(ports).len()));
+        let addresses = set(frames.iter().map(|frame| packet(frame).target));
+        assert!((20..=32).contains(&addresses.len()), "{addresses:?}");
+        assert!(addresses.iter().all(|address| ALLOWED.iter().any(|prefix| prefix.contains(*address))));
+        // All ports are closed, so the server answers for every address that is its own.
+        wait::until("a reset for each", wait::PATIENCE, || resets() - before >= 190).unwrap();
+    }
+}
+
+#[test]
+fn the_mixed_flood_is_everything_at_once() {
+    let host = Host::new().unwrap();
+    for target in [SERVER4, SERVER6] {
+        let seen = names(&host, Kind::Mixed, target);
+        for wanted in ["SYN", "ACK", "SYN-ACK", "RST", "FIN", "first fragment", "last fragment", "no flags", "carpet"] {
+            assert!(seen.contains(&wanted), "{wanted} is not in {seen:?}");
+        }
+        let changes = seen.windows(2).filter(|two| two[0] != two[1]).count();
+        assert!(changes > 120, "they come one after the other: {seen:?}");
     }
 }
 

@@ -12,6 +12,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, Link, MapCore, MapFlags, OpenObject, ProgramInput};
 
 use super::prefix::words_of;
+use super::shape::Shape;
 use super::{Shot, Sources};
 use crate::sink::index_of;
 use crate::{Error, Netns, Result};
@@ -30,8 +31,6 @@ pub(super) mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/flood.skel.rs"));
 }
 
-use skeleton::types::shape as Shape;
-
 /// `BPF_F_TEST_XDP_LIVE_FRAMES` of include/uapi/linux/bpf.h.
 const LIVE_FRAMES: u32 = 2;
 
@@ -45,15 +44,14 @@ pub(super) struct Gun<'object> {
 
 impl<'object> Gun<'object> {
     /// Loads the program for a shot. Moves the calling thread into a namespace of its own.
-    pub(super) fn load(
-        object: &'object mut MaybeUninit<OpenObject>,
-        shot: &Shot,
-        shape: Shape,
-        frame_size: usize,
-    ) -> Result<Self> {
+    pub(super) fn load(object: &'object mut MaybeUninit<OpenObject>, shot: &Shot, shape: &Shape) -> Result<Self> {
         let mut open = skeleton::FloodSkelBuilder::default().open(object).map_err(Error::bpf("open the flood"))?;
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-            rodata.shape = shape;
+            rodata.shot = shape.shot;
+            // A shape has no more forms than there is room for.
+            for (place, form) in rodata.forms.iter_mut().zip(&shape.forms) {
+                *place = *form;
+            }
         }
         if let Some(bss) = open.maps.bss_data.as_deref_mut() {
             bss.seed = shot.seed;
@@ -68,7 +66,7 @@ impl<'object> Gun<'object> {
         let quiet = Netns::new("flood")?;
         quiet.enter()?;
         let attached = skel.progs.flood.attach_xdp(index_of("lo")?).map_err(Error::bpf("hold the flood"))?;
-        Ok(Self { skel, frame_size, _in_dispatcher: attached, _quiet: quiet })
+        Ok(Self { skel, frame_size: shape.room(), _in_dispatcher: attached, _quiet: quiet })
     }
 
     /// Sends so many frames out of a device of the calling thread's namespace, `gap_ns` apart or a little more.

@@ -1,4 +1,4 @@
-//! A bounded flood of spoofed TCP segments, which cannot leave the lab.
+//! A bounded flood of spoofed TCP segments, and of what pretends to be some, which cannot leave the lab.
 //!
 //! The kernel itself makes the frames: a BPF program (`bpf/flood.bpf.c`) is run with `BPF_PROG_TEST_RUN` and
 //! `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18 and later), which transmits them out of a veth. One core gives several million a second.
@@ -6,6 +6,7 @@
 //! A [`Shot`] says what to send, a [`Site`] where. [`Flood::new`] checks both, and [`Flood::start`] checks the site again before the
 //! first frame: see [`Site`] for what makes a place safe, and [`Refusal`] for every bound.
 
+mod forms;
 mod gun;
 mod prefix;
 mod shape;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use forms::carpet;
 use gun::Gun;
 pub use prefix::{ALLOWED, Prefix};
 pub use site::Site;
@@ -51,13 +53,19 @@ const STEADY_MORE: f64 = 1.03;
 /// The most frames of one call: at full rate a few milliseconds, so that stopping is prompt.
 const BATCH_MAX: u64 = 32768;
 
-/// What each segment is.
+/// What each frame is. Of a kind with several forms, each frame has one at random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A SYN as Linux sends it: MSS, SACK permitted, timestamps, window scale.
     Syn,
-    /// A SYN without options.
+    /// A SYN as Windows sends it: MSS, window scale, SACK permitted.
+    WindowsSyn,
+    /// A SYN as macOS and iOS send it: MSS, window scale, timestamps, SACK permitted.
+    AppleSyn,
+    /// A SYN without options and with a small window, as common tools send it.
     BareSyn,
+    /// A SYN of one of these four.
+    AnySyn,
     /// An ACK with random numbers and no options.
     Ack,
     /// An ACK with random numbers and random timestamps.
@@ -68,6 +76,15 @@ pub enum Kind {
     SynAck,
     /// A FIN with ACK and random numbers.
     Fin,
+    /// A first or a last fragment of a SYN. No two of them belong together.
+    Fragments,
+    /// What no TCP sends: flags that contradict each other, all or none; a header longer or shorter than it can be; a piece of one.
+    Malformed,
+    /// A SYN as Linux sends it, to 32 addresses and 32 ports, those of the target among them. A lab's [`Host`](crate::topology::Host)
+    /// gives its server the addresses.
+    Carpet,
+    /// All kinds at once, an eighth each: SYNs of the four stacks, ACKs, SYN-ACKs, RSTs, FINs, fragments, malformed ones, a carpet.
+    Mixed,
 }
 
 /// Where segments claim to come from.
@@ -185,6 +202,13 @@ impl Shot {
         self
     }
 
+    /// The addresses that it goes to besides its target's.
+    pub(crate) fn other_targets(&self) -> Vec<IpAddr> {
+        let target = self.target.ip();
+        let spreads = matches!(self.kind, Kind::Carpet | Kind::Mixed);
+        if spreads { carpet(target).into_iter().filter(|address| *address != target).collect() } else { Vec::new() }
+    }
+
     fn check(&self) -> std::result::Result<(), Refusal> {
         if !(1..=RATE_MAX).contains(&self.rate) {
             return Err(Refusal::Rate(self.rate));
@@ -287,7 +311,7 @@ impl Flood {
     fn send(&self, progress: &Progress, ready: &Sender<()>) -> Result<Sent> {
         let constants = shape::of(&self.shot, self.site.next_hop());
         let mut object = MaybeUninit::uninit();
-        let mut gun = Gun::load(&mut object, &self.shot, constants, shape::frame_size(&self.shot))?;
+        let mut gun = Gun::load(&mut object, &self.shot, &constants)?;
         self.site.enter()?;
         settle_down();
         let device = index_of(self.site.device())?;
