@@ -12,7 +12,8 @@
 //! - A rate holds over many frames, not between two. Who sends more than [`QUEUE`] frames ahead of it loses the rest, as at any router.
 //! - A hundred thousand frames a second are about what it carries: it is for visitors, not for floods.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -20,13 +21,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::conform::tap::Tap;
-use crate::topology::{DEVICE, Host, MAC_ROUTER, join, mac};
+use crate::topology::{CLIENTS, DEVICE, Host, MAC_ROUTER, join, mac, quieten};
 use crate::{Netns, Result};
 
 /// Frames that may be on the road in each direction.
 pub const QUEUE: usize = 1000;
-/// The client at its far end.
-pub const DISTANT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 241));
+/// The first address of the client at its far end. All are in 203.0.113.128/25, of which the router's other clients have none.
+pub const DISTANT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, FIRST_DISTANT));
+const FIRST_DISTANT: u8 = 130;
+/// The router's end of the road.
+const NEAR4: &str = "203.0.113.254";
+const NEAR6: &str = "2001:db8:c::d:0:ffff";
 const MAC_DISTANT: [u8; 6] = [2, 0, 0, 0, 0, 0xd];
 const MAC_ROAD: [u8; 6] = [2, 0, 0, 0, 0, 0xe];
 /// How often the program looks whether the road is torn down.
@@ -41,10 +46,21 @@ pub struct Length {
     pub rate: Option<u64>,
 }
 
+/// The distant client's address number `n` of the family of `target`, counted round: [`CLIENTS`] of each, the IPv6 ones in the /64 of all
+/// clients.
+pub fn distant_for(target: IpAddr, n: usize) -> IpAddr {
+    let n = (n % usize::from(CLIENTS)) as u8;
+    if target.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::new(203, 0, 113, FIRST_DISTANT + n))
+    } else {
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0xd, 0, u16::from(n) + 1))
+    }
+}
+
 /// A client far away. Dropping it tears the road down.
 #[derive(Debug)]
 pub struct Distant {
-    /// Has eth0 with [`DISTANT`].
+    /// Has eth0 with all addresses of [`distant_for`].
     pub client: Netns,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -65,20 +81,12 @@ impl Distant {
     /// [`Error::Command`](crate::Error::Command) if a tool refuses.
     pub fn new(host: &Host, length: Length) -> Result<Self> {
         let (road, client) = (Netns::new("road")?, Netns::new("distant")?);
-        for namespace in [&road, &client] {
-            namespace.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
-        }
+        // The road itself has no addresses, and nothing to say.
+        road.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
+        quieten(&client)?;
         join(&host.router, "road", MAC_ROUTER, &road, MAC_ROAD)?;
         join(&road, "out", MAC_ROAD, &client, MAC_DISTANT)?;
-        host.router.ip(&format!(
-            "addr add 203.0.113.242/28 dev road\nneigh replace {DISTANT} lladdr {} nud permanent dev road",
-            mac(MAC_DISTANT)
-        ))?;
-        client.ip(&format!(
-            "addr add {DISTANT}/28 dev eth0\nneigh replace 203.0.113.242 lladdr {} nud permanent dev eth0\n\
-             route add 198.51.100.0/24 via 203.0.113.242",
-            mac(MAC_ROUTER)
-        ))?;
+        address(host, &client)?;
         let (near, far) = (Arc::new(Tap::open(&road, DEVICE)?), Arc::new(Tap::open(&road, "out")?));
         let shared = Arc::new(Shared::default());
         let mut threads = one_way(&near, &far, length, &shared);
@@ -99,6 +107,28 @@ impl Drop for Distant {
             let _ = thread.join();
         }
     }
+}
+
+/// Addresses, static neighbours and routes. The prefixes are longer than those of the router's other clients, so they go first.
+fn address(host: &Host, client: &Netns) -> Result<()> {
+    let (to_client, to_router) = (mac(MAC_DISTANT), mac(MAC_ROUTER));
+    let mut near = format!("addr add {NEAR4}/25 dev road\naddr add {NEAR6}/96 dev road nodad\n");
+    let mut far = String::new();
+    for n in 0..usize::from(CLIENTS) {
+        for (family, length) in
+            [(IpAddr::V4(Ipv4Addr::UNSPECIFIED), "25"), (IpAddr::V6(Ipv6Addr::UNSPECIFIED), "96 nodad")]
+        {
+            let one = distant_for(family, n);
+            let _ = writeln!(near, "neigh replace {one} lladdr {to_client} nud permanent dev road");
+            let _ = writeln!(far, "addr add {one}/{length} dev eth0");
+        }
+    }
+    for gateway in [NEAR4, NEAR6] {
+        let _ = writeln!(far, "neigh replace {gateway} lladdr {to_router} nud permanent dev eth0");
+    }
+    let _ = write!(far, "route add 198.51.100.0/24 via {NEAR4}\nroute add 2001:db8:51::/64 via {NEAR6}");
+    host.router.ip(near.trim_end())?;
+    client.ip(&far)
 }
 
 /// One direction: who takes frames in, and who sends them when their time has come.

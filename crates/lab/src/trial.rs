@@ -1,9 +1,13 @@
 //! A policy tried before it goes live: Sekisho with that policy in front of a server, while all is calm and under a flood.
 //!
 //! There are two kinds of visitors. Regulars come while all is calm and again under the flood, so Sekisho knows them by then; newcomers
-//! come under the flood alone. Both begin their visits at fixed times, however the earlier ones fare.
+//! come under the flood alone. Both begin their visits at fixed times, however the earlier ones fare. [`way`] is how they come to the
+//! server, [`origin`] where the flood comes from.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+pub mod origin;
+pub mod way;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,8 +19,11 @@ use crate::counters;
 use crate::flood::{Kind, SOURCES_MAX, Shot};
 use crate::guard::Guard;
 use crate::servers::{Process, Talk, Tiny};
-use crate::topology::{CLIENTS, DEVICE, Host, SERVER4, client4};
+use crate::topology::{CLIENTS, DEVICE, Host};
 use crate::{Error, Result, leftover};
+
+use way::Visitors;
+pub use way::Way;
 
 /// How long a visitor waits: two retransmissions of its SYN, and a little.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,6 +49,10 @@ pub struct Trial {
     pub visits: u32,
     /// The flood, one part after the other.
     pub waves: Vec<Wave>,
+    /// How visitors come.
+    pub way: Way,
+    /// Where the whole flood comes from, whatever its parts say; empty is where they say. See [`origin::concentrated`].
+    pub origins: Vec<IpAddr>,
 }
 
 /// What listens in the server's namespace.
@@ -105,17 +116,18 @@ enum Listening {
 /// [`Error::Timeout`] if the server or Sekisho does not come up, with what it said; what keeps the lab from working.
 pub fn run(trial: &Trial) -> Result<Report> {
     let host = Host::new()?;
+    let visitors = trial.way.build(&host)?;
     let _listening = listen(&host, trial)?;
     let guard = Guard::start(&host.server, &trial.program, &trial.policy, &[])?;
     let calm = watched(&host, &guard, || {
-        let regulars = crowd(&host, trial, 0..REGULARS, trial.calm).run()?;
+        let regulars = crowd(&visitors, trial, 0..REGULARS, trial.calm).run()?;
         Ok(Phase { regulars, ..Phase::default() })
     })?;
     let time: Duration = trial.waves.iter().map(|wave| wave.time).sum();
     let flood = watched(&host, &guard, || {
         thread::scope(|scope| {
-            let regulars = scope.spawn(|| crowd(&host, trial, 0..REGULARS, time).run());
-            let newcomers = scope.spawn(|| crowd(&host, trial, REGULARS..usize::from(CLIENTS), time).run());
+            let regulars = scope.spawn(|| crowd(&visitors, trial, 0..REGULARS, time).run());
+            let newcomers = scope.spawn(|| crowd(&visitors, trial, REGULARS..usize::from(CLIENTS), time).run());
             let flooded = pour(&host, trial)?;
             let seen = |crowd: thread::ScopedJoinHandle<'_, Result<Seen>>| {
                 crowd.join().unwrap_or_else(|_| Err(Error::parse("what visitors saw", "their thread died")))
@@ -134,7 +146,7 @@ fn listen(host: &Host, trial: &Trial) -> Result<Listening> {
             } else {
                 Talk::Http(b"hello\n".into())
             };
-            let server = Tiny::start(&host.server, SocketAddr::new(SERVER4, trial.port), *backlog, talk)?;
+            let server = Tiny::start(&host.server, SocketAddr::new(trial.way.server(), trial.port), *backlog, talk)?;
             Ok(Listening::Tiny { _server: server })
         }
         Server::Command(line) => {
@@ -149,12 +161,15 @@ fn listen(host: &Host, trial: &Trial) -> Result<Listening> {
     }
 }
 
-fn crowd(host: &Host, trial: &Trial, who: std::ops::Range<usize>, time: Duration) -> Crowd {
-    let target = SocketAddr::new(SERVER4, trial.port);
-    let crowd =
-        if trial.greets { Crowd::banner(&host.client, target, "") } else { Crowd::http(&host.client, target, "/") };
+fn crowd(visitors: &Visitors, trial: &Trial, who: std::ops::Range<usize>, time: Duration) -> Crowd {
+    let target = SocketAddr::new(trial.way.server(), trial.port);
+    let namespace = &visitors.namespace;
+    let crowd = if trial.greets { Crowd::banner(namespace, target, "") } else { Crowd::http(namespace, target, "/") };
     let visits = (f64::from(trial.visits) * time.as_secs_f64()).ceil() as usize;
-    crowd.sources(who.map(client4).collect()).visits(visits.max(1)).rate(trial.visits).deadline(PATIENCE)
+    // A visit that is asked for proof takes four round trips at most.
+    let patience = PATIENCE + 8 * trial.way.delay;
+    let addresses = who.map(|n| visitors.address(n)).collect();
+    crowd.sources(addresses).visits(visits.max(1)).rate(trial.visits).deadline(patience)
 }
 
 /// What was counted meanwhile.
@@ -181,37 +196,14 @@ fn pour(host: &Host, trial: &Trial) -> Result<u64> {
         if left < Duration::from_millis(10) {
             continue;
         }
-        let shot = Shot::new(wave.kind, SocketAddr::new(SERVER4, trial.port)).rate(wave.rate.max(1)).duration(left);
+        let target = SocketAddr::new(trial.way.server(), trial.port);
+        let shot = Shot::new(wave.kind, target).rate(wave.rate.max(1)).duration(left);
         let shot = match wave.sources {
-            Some(sources) if sources <= SOURCES_MAX => shot.from_list(addresses(sources)),
+            _ if !trial.origins.is_empty() => shot.from_list(trial.origins.clone()),
+            Some(sources) if sources <= SOURCES_MAX => shot.from_list(origin::scattered(sources, trial.way.v6)),
             _ => shot,
         };
         sent += host.flood(shot)?.run()?.sent;
     }
     Ok(sent)
-}
-
-/// So many addresses of 198.18.0.0/15, scattered: 40503 is odd, so that no address comes twice.
-fn addresses(count: usize) -> Vec<IpAddr> {
-    let base = u32::from(Ipv4Addr::new(198, 18, 0, 0));
-    let nth = |n: usize| IpAddr::V4(Ipv4Addr::from(base + (n as u32).wrapping_mul(40503) % (1 << 17)));
-    (0..count.max(1)).map(nth).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::flood::Prefix;
-
-    #[test]
-    fn a_flood_comes_from_as_many_addresses_as_were_recorded() {
-        let range = Prefix::new("198.18.0.0".parse().unwrap(), 15).unwrap();
-        for count in [1, 7, SOURCES_MAX] {
-            let all = addresses(count);
-            assert!(all.iter().all(|address| range.contains(*address)));
-            assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), count);
-        }
-    }
 }

@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sekisho_engine::incident::{Incident, Peak, Service, Spread, SpreadShape, Store};
+use sekisho_engine::observe::record::Time;
+use sekisho_engine::observe::record::state::SourceCount;
 use sekisho_lab::{leftover, wait};
+use serde_json::Value;
 
 /// Long, because a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -142,9 +147,11 @@ fn a_policy_is_tried() {
     let policy = folder.path().join("policy.toml");
     let tried = |text: &str| {
         fs::write(&policy, text).unwrap();
-        run(&["try", policy.to_str().unwrap(), "--rate", "20000", "--seconds", "3"])
+        let family = if text.contains("capacity6") { "6" } else { "4" };
+        run(&["try", policy.to_str().unwrap(), "--rate", "20000", "--seconds", "3", "--family", family])
     };
     let good = tried("[verified]\ncapacity4 = 4096\ncapacity6 = 4096\n");
+    assert!(text(&good.stdout).contains("Port 80, over IPv6"), "{}", text(&good.stdout));
     let said = text(&good.stdout);
     assert!(said.contains("newcomers") && said.contains("cookie_sent"), "{said}{}", text(&good.stderr));
     let bad = tried("[limits]\nglobal = 1\nover = \"drop\"\n");
@@ -152,4 +159,44 @@ fn a_policy_is_tried() {
     assert!(text(&bad.stdout).contains("While all is calm visitors are turned away"), "{}", text(&bad.stdout));
     let wrong = tried("mood = 1\n");
     assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+}
+
+/// An incident that was written down elsewhere: concentrated in one network.
+fn written_down(folder: &Path) -> PathBuf {
+    let at = Time::from_seconds(1_795_999_000);
+    let mut incident = Incident::begin(41, at, BTreeMap::new());
+    incident.syns_peak = Some(Peak { at, per_second: 20_000 });
+    incident.services.insert(80, Service { backlog: 64, syn_queue_max: 64, ..Service::default() });
+    let networks = vec![SourceCount { address: "192.0.2.0".parse().unwrap(), prefix_length: 24, count: 700 }];
+    let shape = SpreadShape::Concentrated;
+    incident.spread =
+        Some(Spread { at, shape, asked: 32_000, samples: 1000, distinct: 300, networks, sources: Vec::new() });
+    Store::new(folder).keep(&incident).unwrap();
+    folder.join("41.json")
+}
+
+/// What hit another host comes once more, here at visitors who share an address and are far away.
+#[test]
+fn an_incident_is_drilled() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (incident, policy) = (written_down(folder.path()), folder.path().join("policy.toml"));
+    // Twenty visits a second are beyond this limit if they come from one address, and far from it if from twenty.
+    fs::write(&policy, "[verified]\ncapacity4 = 4096\ncapacity6 = 4096\n[limits]\nsource = 5\n").unwrap();
+    let (incident, policy) = (incident.to_str().unwrap(), policy.to_str().unwrap());
+    let asked = ["drill", "--incident", incident, "--config", policy, "--seconds", "1"];
+    let drilled = run(&[&asked[..], &["--behind-nat", "--delay", "20ms", "--json"]].concat());
+    let said = format!("{}{}", text(&drilled.stdout), text(&drilled.stderr));
+    let report: Value = serde_json::from_slice(&drilled.stdout).unwrap_or_else(|_| panic!("{said}"));
+    println!("{said}");
+    assert_eq!((&report["incident"]["number"], &report["incident"]["syns_per_second"]), (&41.into(), &20_000.into()));
+    assert_eq!(report["incident"]["survived"], drilled.status.success());
+    let [port] = &report["ports"].as_array().unwrap()[..] else { panic!("{said}") };
+    assert_eq!(port["port"], 80);
+    assert!(port["flood"]["segments"].as_u64().unwrap() > 1000, "{said}");
+    let calm = &port["calm"];
+    assert!(calm["regulars"]["complete"].as_u64().unwrap() > 0, "{said}");
+    let median = calm["regulars"]["first_byte_ms"]["median"].as_f64().unwrap();
+    assert!(median >= 80.0, "two round trips: {said}");
+    assert!(calm["verdicts"]["limit_asked"].as_u64().is_some_and(|asked| asked > 0), "one address for all: {said}");
 }

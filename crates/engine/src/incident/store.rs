@@ -68,17 +68,25 @@ impl Store {
     /// # Errors
     /// When it cannot be read, is damaged, or is of a newer version.
     pub fn read(&self, number: u64) -> io::Result<Option<Incident>> {
-        let path = self.file(number);
-        match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(io::ErrorKind::InvalidData.into()),
-            known => known.map(drop)?,
+        match Self::load(&self.file(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            loaded => loaded.map(Some),
         }
-        let incident: Incident = serde_json::from_slice(&fs::read(&path)?)?;
+    }
+
+    /// One out of a file that may be anywhere, also from another machine.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, is damaged, or is of a newer version.
+    pub fn load(path: &Path) -> io::Result<Incident> {
+        if fs::metadata(path)?.len() > FILE_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let incident: Incident = serde_json::from_slice(&fs::read(path)?)?;
         if incident.version > VERSION {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a newer version of sekisho wrote it"));
         }
-        Ok(Some(incident))
+        Ok(incident)
     }
 
     /// The newest, if it goes on as far as the files tell.

@@ -60,7 +60,7 @@ impl From<Who> for Subject {
     }
 }
 
-fn family(text: &str) -> Result<u8, String> {
+pub fn family(text: &str) -> Result<u8, String> {
     text.parse().ok().filter(|family| [4, 6].contains(family)).ok_or_else(|| "4 or 6 is wanted".into())
 }
 

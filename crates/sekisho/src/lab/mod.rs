@@ -1,14 +1,17 @@
 //! `sekisho lab`: the command line, the tables and the pages around `sekisho_lab`, which does the work in network namespaces of its own.
 //!
-//! Each command is a module here: [`compare`], [`conform`], [`trial`] (`try`, `drill`, `replay`), [`clean`]. [`supervise`] sees to it that nothing
-//! is left of them, however they end.
+//! Each command is a module here: [`compare`], [`conform`], [`trial`] (`try`, `drill`, `replay`; with [`past`] and [`way`]), [`clean`].
+//! [`supervise`] sees to it that nothing is left of them, however they end.
 
 mod clean;
 mod compare;
 mod conform;
 mod interrupt;
+mod kind;
+mod past;
 mod supervise;
 mod trial;
+mod way;
 
 use clap::Subcommand;
 

@@ -6,14 +6,17 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sekisho_engine::observe::record::packets::{self, Packets};
 use sekisho_lab::clients::Seen;
 use sekisho_lab::flood::Kind;
-use sekisho_lab::trial::{self, Phase, Report, Server, Trial, Wave};
+use sekisho_lab::trial::{self, Phase, Report, Server, Trial, Wave, Way, origin};
 use serde_json::{Value, json};
 
 use super::failed;
+use super::kind::KindArg;
+use super::past::{self, Past};
+use super::way::{self, WayArgs};
 use crate::failure::Failure;
 
 /// The configuration that `drill` and `replay` take.
@@ -24,6 +27,8 @@ const GREETING: [u16; 9] = [21, 22, 25, 110, 143, 465, 587, 2525, 3306];
 const HOLDS: f64 = 98.0;
 /// What the most frequent services are, in the order in which a drill takes them.
 const FIRST: [u16; 5] = [443, 80, 25, 22, 587];
+/// Segments a second where nothing is said.
+const RATE: u32 = 100_000;
 /// The longest flood that is replayed, and how long its parts are at least.
 const REPLAY_MAX: Duration = Duration::from_secs(30);
 const PART: Duration = Duration::from_secs(2);
@@ -41,6 +46,9 @@ pub struct TryArgs {
     /// The port.
     #[arg(long, default_value_t = 80)]
     pub port: u16,
+    /// How visitors come.
+    #[command(flatten)]
+    pub way: WayArgs,
     /// The flood.
     #[command(flatten)]
     pub flood: FloodArgs,
@@ -52,9 +60,16 @@ pub struct DrillArgs {
     /// Another configuration than the installed one.
     #[arg(long, value_name = "FILE", default_value = INSTALLED)]
     pub config: PathBuf,
-    /// A port; may be given several times [default: up to three on which this host listens].
+    /// A port; may be given several times [default: the incident's, or up to three on which this host listens].
     #[arg(long = "port", value_name = "N")]
     pub ports: Vec<u16>,
+    /// What hit you then: an incident's number, or the file of one [default: the newest, unless --rate, --kind or --sources describe a
+    /// flood].
+    #[arg(long, value_name = "N|FILE", conflicts_with_all = ["rate", "kind", "sources"])]
+    pub incident: Option<String>,
+    /// How visitors come.
+    #[command(flatten)]
+    pub way: WayArgs,
     /// The flood.
     #[command(flatten)]
     pub flood: FloodArgs,
@@ -80,9 +95,9 @@ pub struct ReplayArgs {
 /// A flood.
 #[derive(Debug, Clone, Args)]
 pub struct FloodArgs {
-    /// Segments a second.
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=6_000_000))]
-    pub rate: u32,
+    /// Segments a second [default: 100000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=6_000_000))]
+    pub rate: Option<u32>,
     /// For how many seconds.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub seconds: u64,
@@ -97,39 +112,16 @@ pub struct FloodArgs {
     pub json: bool,
 }
 
-/// [`Kind`] as an argument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum KindArg {
-    /// SYNs as Linux sends them.
-    Syn,
-    /// SYNs without options, as simple tools send them.
-    BareSyn,
-    /// ACKs that belong to nothing.
-    Ack,
-    /// SYN-ACKs that belong to nothing.
-    SynAck,
-    /// RSTs that belong to nothing.
-    Rst,
-    /// FINs that belong to nothing.
-    Fin,
-    /// SYNs, ACKs, SYN-ACKs, RSTs and FINs, one after the other.
-    Mixed,
-}
-
 impl FloodArgs {
     fn waves(&self) -> Vec<Wave> {
-        let kinds: &[Kind] = match self.kind {
-            KindArg::Syn => &[Kind::Syn],
-            KindArg::BareSyn => &[Kind::BareSyn],
-            KindArg::Ack => &[Kind::Ack],
-            KindArg::SynAck => &[Kind::SynAck],
-            KindArg::Rst => &[Kind::Rst],
-            KindArg::Fin => &[Kind::Fin],
-            KindArg::Mixed => &[Kind::Syn, Kind::Ack, Kind::SynAck, Kind::Rst, Kind::Fin, Kind::BareSyn],
-        };
-        let time = Duration::from_secs(self.seconds) / kinds.len() as u32;
-        let wave = |kind| Wave { kind, rate: self.rate, time, sources: self.sources.map(|sources| sources as usize) };
-        kinds.iter().copied().map(wave).collect()
+        let time = Duration::from_secs(self.seconds);
+        let rate = self.rate.unwrap_or(RATE);
+        vec![Wave { kind: self.kind.into(), rate, time, sources: self.sources.map(|sources| sources as usize) }]
+    }
+
+    /// Whether a flood is described, beyond how long it is.
+    fn is_described(&self) -> bool {
+        self.rate.is_some() || self.sources.is_some() || self.kind != KindArg::Syn
     }
 }
 
@@ -137,21 +129,50 @@ impl FloodArgs {
 pub fn try_policy(args: &TryArgs) -> Result<(), Failure> {
     let server = args.server.clone().map_or(Server::Tiny(4096), Server::Command);
     let trial = trial_of(policy_of(&args.policy, false)?, server, args.port, args.flood.waves())?;
+    let trial = Trial { way: args.way.way(false), ..trial };
     let report = trial::run(&trial).map_err(failed)?;
-    show(&[(args.port, report)], args.flood.json)
+    show(&[(args.port, report)], &Shown { json: args.flood.json, way: trial.way, past: None })
 }
 
 /// Tries the installed configuration on this host's ports.
 pub fn drill(args: &DrillArgs) -> Result<(), Failure> {
     let policy = policy_of(&args.config, true)?;
-    let listening =
-        if args.ports.is_empty() { own_ports() } else { args.ports.iter().map(|port| (*port, 128)).collect() };
+    let past = match &args.incident {
+        Some(name) => Some(past::named(name)?),
+        None if args.flood.is_described() => None,
+        None => past::newest(),
+    };
+    let seconds = args.flood.seconds;
+    if let Some(past) = past.as_ref().filter(|_| !args.flood.json) {
+        crate::print(&past.told(args.incident.is_none(), seconds))?;
+    }
+    let way = args.way.way(past.as_ref().is_some_and(|past| past.v6));
+    let (mut waves, mut origins) = (args.flood.waves(), Vec::new());
+    if let Some(past) = &past {
+        waves =
+            vec![Wave { kind: Kind::Syn, rate: past.rate, time: Duration::from_secs(seconds), sources: past.sources }];
+        if !past.parts.is_empty() {
+            origins = origin::concentrated(&past.parts, way.v6);
+        }
+    }
     let mut reports = Vec::new();
-    for (port, backlog) in listening {
-        let trial = trial_of(policy.clone(), Server::Tiny(backlog), port, args.flood.waves())?;
+    for (port, backlog) in drilled(&args.ports, past.as_ref()) {
+        let trial = trial_of(policy.clone(), Server::Tiny(backlog), port, waves.clone())?;
+        let trial = Trial { way, origins: origins.clone(), ..trial };
         reports.push((port, trial::run(&trial).map_err(failed)?));
     }
-    show(&reports, args.flood.json)
+    show(&reports, &Shown { json: args.flood.json, way, past: past.as_ref().map(|past| (past, seconds)) })
+}
+
+/// The ports of a drill with their backlogs: those that were asked for, those of the incident, or this host's.
+fn drilled(asked: &[u16], past: Option<&Past>) -> Vec<(u16, i32)> {
+    let known = past.map_or(&[][..], |past| past.ports.as_slice());
+    let backlog = |port: u16| known.iter().find(|(one, _)| *one == port).map_or(128, |(_, backlog)| *backlog);
+    match (asked, known) {
+        ([], []) => own_ports(),
+        ([], known) => known.to_vec(),
+        (asked, _) => asked.iter().map(|port| (*port, backlog(*port))).collect(),
+    }
 }
 
 /// Sends a recorded flood again, against the installed configuration.
@@ -169,13 +190,14 @@ pub fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     }
     let trial = trial_of(policy_of(&args.config, true)?, Server::Tiny(4096), port, waves)?;
     let report = trial::run(&trial).map_err(failed)?;
-    show(&[(port, report)], args.json)
+    show(&[(port, report)], &Shown { json: args.json, way: trial.way, past: None })
 }
 
 fn trial_of(policy: String, server: Server, port: u16, waves: Vec<Wave>) -> Result<Trial, Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::from_error("cannot find this program", error))?;
     let greets = GREETING.contains(&port);
-    Ok(Trial { program, policy, server, port, greets, calm: Duration::from_secs(2), visits: 20, waves })
+    let (way, origins) = (Way::default(), Vec::new());
+    Ok(Trial { program, policy, server, port, greets, calm: Duration::from_secs(2), visits: 20, waves, way, origins })
 }
 
 /// The text of a configuration, which is checked as `run` would. A missing one is an empty one where it need not be there.
@@ -255,12 +277,30 @@ fn holds(report: &Report) -> bool {
     fine(&report.calm.regulars) && fine(&report.flood.regulars) && fine(&report.flood.newcomers)
 }
 
-fn show(reports: &[(u16, Report)], as_json: bool) -> Result<(), Failure> {
-    let text = if as_json {
+/// How reports are shown, and what they are about.
+struct Shown<'a> {
+    json: bool,
+    way: Way,
+    /// The incident that was sent again, and for how many seconds.
+    past: Option<(&'a Past, u64)>,
+}
+
+fn show(reports: &[(u16, Report)], shown: &Shown<'_>) -> Result<(), Failure> {
+    let all_hold = reports.iter().all(|(_, report)| holds(report));
+    let text = if shown.json {
         let list: Vec<_> = reports.iter().map(|(port, report)| value(*port, report)).collect();
-        format!("{:#}\n", json!({"version": 1, "ports": list}))
+        let way = json!({
+            "family": if shown.way.v6 { 6 } else { 4 },
+            "behind_nat": shown.way.behind_nat,
+            "delay_ms": shown.way.delay.as_millis() as u64,
+        });
+        let past = shown.past.map(|(past, seconds)| past.value(all_hold, reports, seconds));
+        format!("{:#}\n", json!({"version": 1, "way": way, "incident": past, "ports": list}))
     } else {
-        reports.iter().map(|(port, report)| told(*port, report)).collect()
+        let way = way::told(shown.way);
+        let verdict = shown.past.map(|(past, seconds)| past.verdict(all_hold, reports, seconds));
+        let told = reports.iter().map(|(port, report)| told(*port, &way, report));
+        told.chain(verdict).collect()
     };
     crate::print(&text)?;
     let failing: Vec<_> =
@@ -272,8 +312,8 @@ fn show(reports: &[(u16, Report)], as_json: bool) -> Result<(), Failure> {
     }
 }
 
-fn told(port: u16, report: &Report) -> String {
-    let mut text = format!("Port {port}\n");
+fn told(port: u16, way: &str, report: &Report) -> String {
+    let mut text = format!("Port {port}{way}\n");
     for (name, phase) in [("calm", &report.calm), ("flood", &report.flood)] {
         tell(&mut text, name, phase);
     }
@@ -344,6 +384,12 @@ mod tests {
         let shown =
             "LISTEN 0 511 0.0.0.0:80 0.0.0.0:*\nLISTEN 0 128 127.0.0.1:5432 0.0.0.0:*\nLISTEN 0 100 [::]:25 [::]:*\n";
         assert_eq!(listening(shown), [(80, 511), (25, 100)]);
+    }
+
+    #[test]
+    fn a_port_that_was_asked_for_goes_before_the_incident_s() {
+        assert_eq!(drilled(&[25, 80], None), [(25, 128), (80, 128)]);
+        assert!(!drilled(&[], None).is_empty());
     }
 
     #[test]
