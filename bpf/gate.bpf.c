@@ -252,20 +252,23 @@ static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const st
 }
 
 /* Asks memory for what a SYN to an armed port will need, before the look for its socket: under a flood each of these is somewhere else in
- * tables that no cache holds, and the processor waits once for all of them instead of once for each. */
-static __always_inline void foresee(const struct packet *p)
+ * tables that no cache holds, and the processor waits once for all of them instead of once for each. Only a challenge needs the cell. */
+static __always_inline void foresee(const struct packet *p, const struct service *service)
 {
 	struct control *c = control_of();
 
 	if (!c)
 		return;
-	struct flow *cell = cell_of(source_place(p, c));
 	__u8 *known = seen_cell(c, verified_key(p));
+
+	if (known)
+		(void)*(volatile __u8 *)known;
+	if (service->method != METHOD_CHALLENGE)
+		return;
+	struct flow *cell = cell_of(source_place(p, c));
 
 	if (cell)
 		(void)*(volatile __u64 *)&cell->asked[0];
-	if (known)
-		(void)*(volatile __u8 *)known;
 }
 
 static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet *p)
@@ -273,8 +276,8 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 	const struct service *service = service_of(p);
 	struct port *port = port_of(p);
 
-	if (port && port->armed_until)
-		foresee(p);
+	if (port && service && port->armed_until)
+		foresee(p, service);
 	struct bpf_sock *sk = socket_of(ctx, p);
 	enum verdict verdict = syn_known;
 
