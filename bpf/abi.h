@@ -6,20 +6,21 @@
  */
 #pragma once
 
-#define ABI_VERSION 2
+#define ABI_VERSION 3
 
 /* Time. Everything is derived from the coarse monotonic clock in nanoseconds by shifts, because a division costs as
  * much as a whole parse. One tick is 2^30 ns = 1.07 s. */
 #define TICK_SHIFT 30
 #define COOKIE_TIME_SHIFT 35	/* 34.4 s; three of them are accepted: a cookie lives 68.7 to 103 s */
 #define CHALLENGE_TIME_SHIFT 32 /* 4.3 s; two of them are accepted */
-#define ASKED_TIME_SHIFT 32	/* 4.3 s; two of them are remembered */
 #define DOOR_TICKS 5		/* how long a proved challenge lets its flow's SYN in */
 
 /* Bounds. Each table's memory is in the comment. */
 #define PORTS 65536	       /* ports: 8 bytes each, 512 KiB; services and speakers: the same */
-#define FLOWS (1 << 19)	       /* flows: 32 bytes each, 16 MiB */
+#define ASKED_CELLS (1 << 18)  /* asked: 16 bytes each, 4 MiB */
+#define DOOR_CELLS (1 << 19)   /* doors: 16 bytes each, 8 MiB */
 #define ANSWER_LINES 8192      /* answers: 64 bytes each, 512 KiB */
+#define TRACES_SHIFT 17	       /* traces: 2^17 of 1 byte each, 128 KiB */
 #define SEEN_SOURCES (1 << 20) /* seen: 1 byte each, 1 MiB */
 #define VERDICT_SLOTS 64       /* verdicts: 8 bytes each and CPU */
 #define RATE_LINES 8192	       /* rates_source, rates_network: 64 bytes each, 512 KiB */
@@ -67,7 +68,7 @@ struct control {
 	__u32 completion; /* enum completion */
 	__u32 conntrack;  /* 1: admit enters connections into connection tracking */
 	struct key cookie_key[2];
-	struct key flow_key; /* challenges, flows, sketches; made when the map is made */
+	struct key flow_key; /* challenges, doors, sketches; made when the map is made */
 };
 
 enum completion {

@@ -59,10 +59,10 @@ static __always_inline void forget_question(struct xdp_md *ctx)
 
 	if (!c || packet_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p) != PARSED_TCP)
 		return;
-	struct flow *cell = cell_of(source_place(&p, c));
+	struct asked *cell = asked_cell(source_place(&p, c));
 
 	if (cell)
-		cell->asked[0] = cell->asked[1] = 0;
+		__builtin_memset(cell, 0, sizeof(*cell));
 }
 
 static __always_inline bool lay(struct xdp_md *ctx)

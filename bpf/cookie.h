@@ -63,6 +63,9 @@ static __always_inline __u8 mss_index(__u16 mss, bool v6)
 {
 	__u8 index = 0;
 
+	/* Ethernet's own, which nearly everybody has. */
+	if (likely(mss == mss_value(6, v6)))
+		return 6;
 	for (__u8 i = 1; i < 8; i++) {
 		if (mss >= mss_value(i, v6))
 			index = i;
@@ -103,8 +106,7 @@ static __always_inline __u64 cookie_hash(const struct key *key, const struct pac
 	siphash_begin(&s, key);
 	hash_addresses(&s, p);
 	siphash_word(&s, both(ports_word(p), isn));
-	siphash_word(&s, PURPOSE_COOKIE << 56 | options << 32 | time);
-	return siphash_end(&s, p->v6 ? 6 : 3);
+	return siphash_end(&s, p->v6 ? 5 : 2, PURPOSE_COOKIE << 48 | options << 32 | time);
 }
 
 static __always_inline __u32 cookie_sequence(__u64 hash, __u32 time, const struct kept *k)

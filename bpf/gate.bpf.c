@@ -22,11 +22,18 @@ static __always_inline bool kernel_completes(const struct queues *q, const struc
 	return c->completion == COMPLETION_KERNEL || q->mptcp;
 }
 
-static __always_inline struct flow *cell_of(__u64 hash)
+static __always_inline struct asked *asked_cell(__u64 place)
 {
-	__u32 index = flow_index(hash);
+	__u32 index = asked_index(place);
 
-	return bpf_map_lookup_elem(&flows, &index);
+	return bpf_map_lookup_elem(&asked, &index);
+}
+
+static __always_inline struct doors *doors_cell(__u64 place)
+{
+	__u32 index = doors_index(place);
+
+	return bpf_map_lookup_elem(&doors, &index);
 }
 
 /* Counts one more answer to the network that a SYN says it comes from; whether there were no more than `bound` this tick. */
@@ -44,9 +51,9 @@ static __always_inline bool within_bound(const struct packet *p, __u64 secret, _
 static __always_inline bool is_repeated(const struct packet *p, const struct control *c, __u64 now_ns)
 {
 	__u64 place = mix_whole(flow_hash(&c->flow_key, p) + p->sequence, c->flow_key.k1);
-	struct flow *cell = cell_of(place);
+	struct asked *cell = asked_cell(place);
 
-	return cell && asked_before(cell, asked_bit(place, 0), now_ns >> ASKED_TIME_SHIFT);
+	return cell && asked_before(cell, asked_note(place, 0), now_ns >> TICK_SHIFT);
 }
 
 /* Whether a SYN may be answered. Half of what its network may get is kept for SYNs that come again, so that whoever lives in a network
@@ -111,7 +118,7 @@ static __always_inline bool fill_kernel_cookie(struct answer *answer, const stru
 					       const struct options *options)
 {
 	struct kept none = {.window_scale = NO_WINDOW_SCALE};
-	__s64 cookie = kernel_cookie_make(sk, p, options->mss);
+	__s64 cookie = sk ? kernel_cookie_make(sk, p, options->mss) : -1;
 
 	answer_options(answer, &none, options, 0, p->v6 ? mss6 : mss4, 0);
 	answer->sequence = (__u32)cookie;
@@ -121,17 +128,20 @@ static __always_inline bool fill_kernel_cookie(struct answer *answer, const stru
 /* A segment with nothing in it but a number to send back. Not a SYN-ACK, but the ACK of a host that has the connection open already
  * (RFC 9293, 3.5.1): a client answers both with the same RST, but connection tracking on the road takes nothing from this
  * one (docs/adr/0006-challenge-by-ack.md). */
-static __always_inline void fill_challenge(struct answer *answer, const struct control *c, __u64 flow, __u64 now_ns)
+static __always_inline void fill_challenge(struct answer *answer, const struct packet *p, const struct control *c,
+					   __u64 now_ns)
 {
-	answer->sequence = (__u32)(flow >> 32);
-	answer->acknowledgement = challenge_number(&c->flow_key, flow, now_ns >> CHALLENGE_TIME_SHIFT);
+	__u64 hash = challenge_hash(&c->flow_key, p, now_ns >> CHALLENGE_TIME_SHIFT);
+
+	answer->sequence = (__u32)(hash >> 32);
+	answer->acknowledgement = (__u32)hash;
 	answer->flags = TCP_ACK;
 	answer->words = 0;
 }
 
 /* Makes and sends what was decided, unless the network it would go to has had enough. */
 static __always_inline enum verdict answer(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
-					   const struct queues *q, const struct control *c, __u64 now_ns, __u64 flow,
+					   const struct queues *q, const struct control *c, __u64 now_ns,
 					   enum verdict decided)
 {
 	struct answer answer = {
@@ -144,7 +154,7 @@ static __always_inline enum verdict answer(struct xdp_md *ctx, const struct pack
 	if (!may_answer(p, c, now_ns))
 		return answer_bound_reached;
 	if (decided == challenge_sent) {
-		fill_challenge(&answer, c, flow, now_ns);
+		fill_challenge(&answer, p, c, now_ns);
 	} else {
 		packet_options((void *)(long)ctx->data, (void *)(long)ctx->data_end, p, &options);
 		if (!kernel_completes(q, c))
@@ -176,30 +186,31 @@ static __always_inline enum verdict by_cookie(const struct queues *q, const stru
 	return kernel_completes(q, c) && q->syn < q->backlog ? syn_queue : cookie_sent;
 }
 
+/* Whether the source answered a challenge of this flow a moment ago. */
+static __always_inline bool has_door(const struct packet *p, const struct control *c, __u64 place, __u32 tick)
+{
+	struct doors *cell = doors_cell(place);
+
+	return cell && door_is_open(cell, flow_hash(&c->flow_key, p), tick);
+}
+
 /* Between the marks: the reserve is for those who are known or have shown that they are there. */
 static __always_inline enum verdict in_reserve(const struct packet *p, const struct queues *q, const struct control *c,
-					       __u8 method, bool over, __u64 now_ns, __u64 *flow)
+					       __u8 method, bool over, __u64 now_ns)
 {
+	__u32 tick = now_ns >> TICK_SHIFT;
+
 	if (!over && is_verified(p, c, now_ns))
 		return syn_verified;
 	if (method != METHOD_CHALLENGE)
 		return by_cookie(q, c);
 	__u64 place = source_place(p, c);
-	struct flow *cell = cell_of(place);
-	__u32 tick = now_ns >> TICK_SHIFT;
+	struct asked *cell = asked_cell(place);
 
-	if (!cell)
-		return by_cookie(q, c);
-	/* Who asks again did not get our answer, or we not theirs, or they gave up at it: a cookie then. So it is with nearly every SYN of a
-	 * flood from addresses that come again, and their flows need no name. */
-	bool asked = asked_before(cell, asked_bit(place, p->destination_port), now_ns >> ASKED_TIME_SHIFT);
-
-	if (asked && !door_may_be_open(cell, tick))
-		return by_cookie(q, c);
-	*flow = flow_hash(&c->flow_key, p);
-	if (door_is_open(cell, *flow, tick))
+	if (left_trace(p, c, tick) && has_door(p, c, place, tick))
 		return syn_door;
-	if (asked)
+	/* Who asks again did not get our answer, or we not theirs, or they gave up at it. */
+	if (!cell || asked_before(cell, asked_note(place, p->destination_port), tick))
 		return by_cookie(q, c);
 	return challenge_sent;
 }
@@ -207,85 +218,111 @@ static __always_inline enum verdict in_reserve(const struct packet *p, const str
 /* A SYN to a listener whose queue has passed the calm mark, or one over a limit. */
 static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
 					  const struct queues *q, struct port *port, const struct service *service,
-					  const struct control *c, bool over)
+					  const struct control *c, bool over, __u64 now_ns)
 {
-	__u64 now_ns = bpf_ktime_get_coarse_ns();
 	__u32 until = (now_ns >> TICK_SHIFT) + linger_ticks;
-	__u64 flow = 0;
 	enum verdict decided;
 
 	if (port->armed_until != until)
 		port->armed_until = until;
 	if (q->syn < share(q, service->reserve_mark))
-		decided = in_reserve(p, q, c, service->method, over, now_ns, &flow);
+		decided = in_reserve(p, q, c, service->method, over, now_ns);
 	else
 		decided = by_cookie(q, c);
 	if (verdict_action(decided) != ANSWER)
 		return decided;
-	decided = answer(ctx, p, sk, q, c, now_ns, flow, decided);
+	decided = answer(ctx, p, sk, q, c, now_ns, decided);
 	return over && verdict_action(decided) == ANSWER ? limit_asked : decided;
 }
 
-/* A SYN to a listener: how full are its own queues? */
+/* A SYN to a listener: how full are its own queues? `sk` is NULL where they were looked at a moment ago. */
 static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
-						    struct port *port, const struct service *service)
+						    const struct queues *q, struct port *port,
+						    const struct service *service, const struct control *c)
 {
-	struct control *c = control_of();
-	struct queues q;
-
 	if (service->flags & PORT_UNPROTECTED)
 		return syn_unprotected;
-	if (!c || !read_queues(sk, &q))
-		return syn_known;
 	enum verdict over = over_limit(p, c);
-	bool calm = q.syn < share(&q, service->calm_mark);
+	bool calm = q->syn < share(q, service->calm_mark);
 
 	if (unlikely(over != WITHIN || !calm))
 		spread_sample(p, c);
 	if (over_drops(over))
 		return over;
-	if (unlikely(q.accept > q.backlog))
+	if (unlikely(q->accept > q->backlog))
 		return accept_full;
 	if (likely(calm && over == WITHIN))
 		return syn_calm;
-	return prove(ctx, p, sk, &q, port, service, c, over != WITHIN);
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+
+	if (sk && !calm && !kernel_completes(q, c))
+		look_keep(ctx, p, q, now_ns);
+	return prove(ctx, p, sk, q, port, service, c, over != WITHIN, now_ns);
 }
 
 /* Asks memory for what a SYN to an armed port will need, before the look for its socket: under a flood each of these is somewhere else in
- * tables that no cache holds, and the processor waits once for all of them instead of once for each. Only a challenge needs the cell. */
-static __always_inline void foresee(const struct packet *p, const struct service *service)
+ * tables that the processor does not keep near, and it waits once for all of them instead of once for each. */
+static __always_inline void foresee(const struct packet *p, const struct service *service, const struct control *c)
+{
+	__u32 index = answer_line_index(mix(source_network(p), c->flow_key.k0));
+	struct answer_line *line = bpf_map_lookup_elem(&answers, &index);
+	__u8 *trace = trace_cell(c, verified_key(p));
+	struct asked *cell = service->method == METHOD_CHALLENGE ? asked_cell(source_place(p, c)) : NULL;
+
+	if (cell)
+		(void)*(volatile __u32 *)&cell->word[0];
+	if (line)
+		(void)*(volatile __u32 *)&line->cell[0];
+	if (trace)
+		(void)*(volatile __u8 *)trace;
+}
+
+/* Whether what the listener's queues were at the last look will do for this SYN. */
+static __always_inline bool need_not_look(const struct xdp_md *ctx, const struct packet *p, const struct control *c,
+					  struct queues *q)
+{
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+
+	return look_again(ctx, p, now_ns, q) && likely(!left_trace(p, c, now_ns >> TICK_SHIFT));
+}
+
+/* Who is let through to a listener may have a socket from now on. */
+static __always_inline void trace_of_pass(const struct packet *p)
 {
 	struct control *c = control_of();
 
-	if (!c)
-		return;
-	__u8 *known = seen_cell(c, verified_key(p));
-
-	if (known)
-		(void)*(volatile __u8 *)known;
-	if (service->method != METHOD_CHALLENGE)
-		return;
-	struct flow *cell = cell_of(source_place(p, c));
-
-	if (cell)
-		(void)*(volatile __u64 *)&cell->asked[0];
+	if (c)
+		leave_trace(c, verified_key(p), bpf_ktime_get_coarse_ns() >> TICK_SHIFT);
 }
 
 static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet *p)
 {
 	const struct service *service = service_of(p);
 	struct port *port = port_of(p);
-
-	if (port && service && port->armed_until)
-		foresee(p, service);
-	struct bpf_sock *sk = socket_of(ctx, p);
+	struct control *c = control_of();
 	enum verdict verdict = syn_known;
+	struct bpf_sock *sk = NULL;
+	bool listens = false;
+	struct queues q;
 
-	if (!sk)
-		return without_socket(p, syn_elsewhere, closed_port);
-	if (port && service && sk->state == STATE_LISTEN)
-		verdict = syn_to_listener(ctx, p, sk, port, service);
-	bpf_sk_release(sk);
+	if (!port || !service || !c)
+		return syn_known;
+	if (port->armed_until) {
+		foresee(p, service, c);
+		listens = need_not_look(ctx, p, c, &q);
+	}
+	if (!listens) {
+		sk = socket_of(ctx, p);
+		if (!sk)
+			return without_socket(p, syn_elsewhere, closed_port);
+		listens = sk->state == STATE_LISTEN && read_queues(sk, &q);
+	}
+	if (listens)
+		verdict = syn_to_listener(ctx, p, sk, &q, port, service, c);
+	if (sk)
+		bpf_sk_release(sk);
+	if (listens && verdict_action(verdict) == PASS)
+		trace_of_pass(p);
 	return verdict;
 }
 
@@ -294,14 +331,16 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 /* An RST that brings a challenge's number back opens the door for its flow. */
 static __always_inline bool rst_proves(const struct packet *p, const struct control *c, __u64 now_ns)
 {
-	__u64 flow = flow_hash(&c->flow_key, p);
+	__u32 tick = now_ns >> TICK_SHIFT;
 
-	if (!challenge_check(&c->flow_key, flow, now_ns >> CHALLENGE_TIME_SHIFT, p->sequence))
+	if (!challenge_check(&c->flow_key, p, now_ns >> CHALLENGE_TIME_SHIFT, p->sequence))
 		return false;
-	struct flow *cell = cell_of(source_place(p, c));
+	struct doors *cell = doors_cell(source_place(p, c));
 
-	if (cell && !observe)
-		door_set(cell, flow, now_ns >> TICK_SHIFT);
+	if (cell && !observe) {
+		door_set(cell, flow_hash(&c->flow_key, p), tick);
+		leave_trace(c, verified_key(p), tick);
+	}
 	return true;
 }
 
@@ -351,6 +390,8 @@ static __always_inline enum verdict segment_armed(struct xdp_md *ctx, const stru
 		return without_socket(p, segment_elsewhere, no_socket);
 	if (sk->state == STATE_LISTEN)
 		verdict = to_listener(ctx, p, sk, c, now_ns);
+	else
+		leave_trace(c, verified_key(p), now_ns >> TICK_SHIFT);
 	bpf_sk_release(sk);
 	return verdict;
 }
@@ -442,8 +483,10 @@ static __always_inline enum verdict judge(struct xdp_md *ctx)
 
 	if (unlikely(stands == STANDING_BLOCKED))
 		return blocked;
-	if (stands == STANDING_ALLOWED)
+	if (stands == STANDING_ALLOWED) {
+		trace_of_pass(&p);
 		return allowed;
+	}
 	return opens ? syn(ctx, &p) : segment(ctx, &p);
 }
 

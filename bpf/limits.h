@@ -119,14 +119,8 @@ static __always_inline bool over_drops(enum verdict over)
 	return over != WITHIN && (limit_over == OVER_DROP || over == over_connections || over == concentrated);
 }
 
-/* Takes one SYN of so many into the account of how a flood is spread. */
-__own_frame int spread_sample(const struct packet *p, const struct control *c)
+__own_frame int spread_take(const struct packet *p, const struct control *c, struct spread *s)
 {
-	__u32 zero = 0;
-	struct spread *s = bpf_map_lookup_elem(&spread, &zero);
-
-	if (!s || s->asked++ % SPREAD_SAMPLE)
-		return 0;
 	__u64 source = verified_key(p), network = source_network(p);
 	__u32 of_source = mix(source, c->flow_key.k0), of_network = mix(network, c->flow_key.k1);
 
@@ -135,6 +129,16 @@ __own_frame int spread_sample(const struct packet *p, const struct control *c)
 	spread_vote(&s->source[of_source >> 10 & (SPREAD_CELLS - 1)], source, p->v6);
 	spread_vote(&s->network[of_network >> 10 & (SPREAD_CELLS - 1)], network, p->v6);
 	return 0;
+}
+
+/* Takes one SYN of so many into the account of how a flood is spread. */
+static __always_inline void spread_sample(const struct packet *p, const struct control *c)
+{
+	__u32 zero = 0;
+	struct spread *s = bpf_map_lookup_elem(&spread, &zero);
+
+	if (s && s->asked++ % SPREAD_SAMPLE == 0)
+		spread_take(p, c, s);
 }
 
 /* Whether a segment that belongs to no socket is one too many: for an address of this host, which would answer it by RST. What is

@@ -1,7 +1,7 @@
 /* The tables. All three programs share them through pins of these names; sizes and what they mean are in abi.h.
  *
- * State is shared by all generations of the programs and stays: `verdicts`, `ports`, `control`, `flows`, `answers`,
- * `seen`, `verified4`, `verified6`, `speakers`, `rates_source`, `rates_network`, `limiter`, `held`, `local_addresses`,
+ * State is shared by all generations of the programs and stays: `verdicts`, `ports`, `control`, `asked`, `doors`, `answers`,
+ * `traces`, `seen`, `verified4`, `verified6`, `speakers`, `rates_source`, `rates_network`, `limiter`, `held`, `local_addresses`,
  * `spread`. Policy belongs to one generation, and a change of policy makes new ones: `services`, `service_limits`,
  * `lists`, `filter`, `listed`.
  *
@@ -13,6 +13,7 @@
 
 #include "kernel.h"
 #include "abi.h"
+#include "asked.h"
 #include "challenge.h"
 #include "sketch.h"
 #include "verdicts.h"
@@ -73,21 +74,45 @@ struct {
 	__type(value, struct control);
 } control SEC(".maps");
 
+/* Memory that can be mapped begins a page, so that nothing in it lies across two lines of the cache; other arrays' begins behind the
+ * kernel's own head. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FLOWS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ASKED_CELLS);
 	__type(key, __u32);
-	__type(value, struct flow);
-} flows SEC(".maps");
+	__type(value, struct asked);
+} asked SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, DOOR_CELLS);
+	__type(key, __u32);
+	__type(value, struct doors);
+} doors SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, ANSWER_LINES);
 	__type(key, __u32);
 	__type(value, struct answer_line);
 } answers SEC(".maps");
 
 /* One value, since a map's values are at least 8 bytes apart. */
+struct trace_cells {
+	__u8 cell[1 << TRACES_SHIFT];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct trace_cells);
+} traces SEC(".maps");
+
 struct seen_sources {
 	__u8 cell[SEEN_SOURCES];
 };
@@ -125,6 +150,7 @@ struct {
 /* Rates of unproven sources and networks: sketches, so nothing is written per source. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, RATE_LINES);
 	__type(key, __u32);
 	__type(value, struct answer_line);
@@ -132,6 +158,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, RATE_LINES);
 	__type(key, __u32);
 	__type(value, struct answer_line);

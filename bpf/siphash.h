@@ -1,4 +1,4 @@
-/* Pure. SipHash-2-4 over whole 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
+/* Pure. SipHash-2-4 over 64-bit words and seven bytes at the end (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
  *
  * Every keyed hash of Sekisho is this one. The result equals the reference's over the words' little-endian bytes; the
  * native tests compare it with another implementation.
@@ -47,10 +47,10 @@ static __always_inline void siphash_word(struct siphash *s, __u64 word)
 	s->v0 ^= word;
 }
 
-/* `words` is how many words went in. */
-static __always_inline __u64 siphash_end(struct siphash *s, __u64 words)
+/* The last seven bytes, which share a block with the length of all: `words` is how many whole words went in. */
+static __always_inline __u64 siphash_end(struct siphash *s, __u64 words, __u64 seven)
 {
-	siphash_word(s, (words * 8) << 56);
+	siphash_word(s, (words * 8 + 7) << 56 | seven);
 	s->v2 ^= 0xff;
 	siphash_round(s);
 	siphash_round(s);

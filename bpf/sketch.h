@@ -8,8 +8,9 @@
  * The same sketch bounds the SYNs of unproven sources and networks, where a limit is configured (see line_over()), and two small
  * tables say how a flood is spread: how many sources, and who makes a large part of it.
  *
- * Whether a source may be verified at all: one byte, the time of the last handshake that fell on it. Almost every source of a flood is
- * told from the verified ones by it, without a look into their table.
+ * Whether anything may be known of a source: one byte, the time of the last handshake or proof that fell on it. Almost every source of
+ * a flood is told from those who are known by it, without a look into the tables. There are two of these, a small one that the processor
+ * keeps near, and a large one behind it that still tells where there are a hundred thousand sources.
  */
 #pragma once
 
@@ -124,12 +125,17 @@ static __always_inline void spread_vote(struct spread_cell *cell, __u64 key, __u
 	}
 }
 
-/* The unit of `seen`: 1024 ticks, 18 minutes. */
+/* The unit of `traces` and `seen`: 1024 ticks, 18 minutes. */
 #define SEEN_SHIFT 10
 
 static __always_inline __u32 seen_index(__u64 source, __u64 secret)
 {
 	return mix(source, secret) & (SEEN_SOURCES - 1);
+}
+
+static __always_inline __u32 trace_index(__u64 source, __u64 secret)
+{
+	return mix(source, secret) >> (32 - TRACES_SHIFT);
 }
 
 /* 0 is a cell that nobody fell on, so the times are 1 to 255. */

@@ -56,3 +56,66 @@ static __always_inline bool read_queues(struct bpf_sock *sk, struct queues *q)
 	q->mptcp = bpf_core_field_exists(tcp->is_mptcp) ? tcp->is_mptcp : false;
 	return true;
 }
+
+/* ---- the last look ---- */
+
+/* Under a flood each look for a listener finds the same one, a moment older. So what it said holds until the coarse clock moves on
+ * (1 to 10 ms), for SYNs of sources that left no trace: those have no connection that could be found instead, and all they get is an
+ * answer, which cannot fill the queue any further. docs/adr/0008-last-look.md says what this costs. */
+struct look {
+	__u64 at_ns; /* of the coarse clock */
+	__u32 destination[4];
+	__u32 device;
+	__u16 port;
+	__u8 v6;
+	struct queues queues;
+};
+
+#define LOOKS 16 /* ports whose last digits differ have one each */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOOKS);
+	__type(key, __u32);
+	__type(value, struct look);
+} looks SEC(".maps");
+
+static __always_inline struct look *look_of(const struct packet *p)
+{
+	__u32 index = swap16(p->destination_port) & (LOOKS - 1);
+
+	return bpf_map_lookup_elem(&looks, &index);
+}
+
+static __always_inline void look_keep(const struct xdp_md *ctx, const struct packet *p, const struct queues *q,
+				      __u64 now_ns)
+{
+	struct look *look = look_of(p);
+
+	if (!look)
+		return;
+	for (int i = 0; i < 4; i++)
+		look->destination[i] = p->v6 || i == 0 ? p->destination[i] : 0;
+	look->device = ctx->ingress_ifindex;
+	look->port = p->destination_port;
+	look->v6 = p->v6;
+	look->queues = *q;
+	look->at_ns = now_ns;
+}
+
+/* Whether the listener that a SYN is for was looked at in this moment of the clock, and what it said. */
+static __always_inline bool look_again(const struct xdp_md *ctx, const struct packet *p, __u64 now_ns, struct queues *q)
+{
+	const struct look *look = look_of(p);
+
+	if (!look || look->at_ns != now_ns || look->device != ctx->ingress_ifindex)
+		return false;
+	if (look->port != p->destination_port || look->v6 != p->v6 || look->destination[0] != p->destination[0])
+		return false;
+	for (int i = 1; p->v6 && i < 4; i++) {
+		if (look->destination[i] != p->destination[i])
+			return false;
+	}
+	*q = look->queues;
+	return true;
+}

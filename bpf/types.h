@@ -38,3 +38,8 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #endif
+
+/* Makes the compiler forget what it knows of a variable. libbpf has the same, which is not here where the headers are compiled natively. */
+#ifndef barrier_var
+#define barrier_var(var) __asm__ volatile("" : "+r"(var))
+#endif

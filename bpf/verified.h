@@ -25,6 +25,31 @@ static __always_inline __u8 *seen_cell(const struct control *c, __u64 key)
 	return sources ? &sources->cell[seen_index(key, c->flow_key.k1)] : NULL;
 }
 
+static __always_inline __u8 *trace_cell(const struct control *c, __u64 key)
+{
+	__u32 zero = 0;
+	struct trace_cells *cells = bpf_map_lookup_elem(&traces, &zero);
+
+	return cells ? &cells->cell[trace_index(key, c->flow_key.k1)] : NULL;
+}
+
+/* Whether anything may be known of the source: no for nearly all of a flood. */
+static __always_inline bool left_trace(const struct packet *p, const struct control *c, __u32 tick)
+{
+	__u8 *cell = trace_cell(c, verified_key(p));
+
+	return cell && seen_within(*cell, tick, verified_ticks);
+}
+
+static __always_inline void leave_trace(const struct control *c, __u64 key, __u32 tick)
+{
+	__u8 *cell = trace_cell(c, key);
+
+	/* Read first: what says the same already stays in every processor's cache. */
+	if (cell && *cell != seen_value(tick))
+		*cell = seen_value(tick);
+}
+
 static __always_inline struct verified *verified_find(bool v6, __u64 key)
 {
 	__u32 address = key;
@@ -55,6 +80,9 @@ static __always_inline struct verified *verified_known(const struct packet *p, c
 {
 	__u32 tick = now_ns >> TICK_SHIFT;
 	__u64 key = verified_key(p);
+
+	if (likely(!left_trace(p, c, tick)))
+		return NULL;
 	__u8 *cell = seen_cell(c, key);
 
 	if (!cell || !seen_within(*cell, tick, verified_ticks))

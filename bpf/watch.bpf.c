@@ -38,6 +38,8 @@ static __always_inline void remember(void *map, const void *key, __u64 source)
 
 	if (cell)
 		*cell = seen_value(tick);
+	if (c)
+		leave_trace(c, source, tick);
 	if (known) {
 		known->seen = tick;
 		if (known->handshakes != 0xffffffff)

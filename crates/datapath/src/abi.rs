@@ -2,23 +2,25 @@
 //! constant, so a change on one side alone fails there.
 
 /// Grows with every change that an older daemon or an older pinned program would misread.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 /// One tick is 2^30 ns = 1.07 s of the coarse monotonic clock.
 pub const TICK_SHIFT: u32 = 30;
 /// One cookie time is 2^35 ns = 34.4 s.
 pub const COOKIE_TIME_SHIFT: u32 = 35;
 /// One challenge time is 2^32 ns = 4.3 s.
 pub const CHALLENGE_TIME_SHIFT: u32 = 32;
-/// One time of the filter of flows already asked is 2^32 ns = 4.3 s.
-pub const ASKED_TIME_SHIFT: u32 = 32;
 /// Ticks for which a proved challenge lets its flow's SYN in.
 pub const DOOR_TICKS: u32 = 5;
 /// Port numbers.
 pub const PORTS: usize = 65536;
-/// Entries of the map `flows`.
-pub const FLOWS: usize = 1 << 19;
+/// Entries of the map `asked`.
+pub const ASKED_CELLS: usize = 1 << 18;
+/// Entries of the map `doors`.
+pub const DOOR_CELLS: usize = 1 << 19;
 /// Entries of the sketch `answers`.
 pub const ANSWER_LINES: usize = 8192;
+/// The map `traces` has two to this power of cells.
+pub const TRACES_SHIFT: u32 = 17;
 /// Cells of the map `seen`.
 pub const SEEN_SOURCES: usize = 1 << 20;
 /// Counters in the map `verdicts`.
@@ -400,11 +402,12 @@ mod tests {
             ("TICK_SHIFT", TICK_SHIFT.into()),
             ("COOKIE_TIME_SHIFT", COOKIE_TIME_SHIFT.into()),
             ("CHALLENGE_TIME_SHIFT", CHALLENGE_TIME_SHIFT.into()),
-            ("ASKED_TIME_SHIFT", ASKED_TIME_SHIFT.into()),
             ("DOOR_TICKS", DOOR_TICKS.into()),
             ("PORTS", PORTS as u64),
-            ("FLOWS", FLOWS as u64),
+            ("ASKED_CELLS", ASKED_CELLS as u64),
+            ("DOOR_CELLS", DOOR_CELLS as u64),
             ("ANSWER_LINES", ANSWER_LINES as u64),
+            ("TRACES_SHIFT", TRACES_SHIFT.into()),
             ("SEEN_SOURCES", SEEN_SOURCES as u64),
             ("VERDICT_SLOTS", VERDICT_SLOTS as u64),
             ("FILTER_WORDS", FILTER_WORDS as u64),

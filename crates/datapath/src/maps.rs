@@ -14,13 +14,14 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::abi::{
     Completion, Control, FILTER_WORDS, Key, Limiter, Lists, Method, PORT_UNPROTECTED, PORTS, Port, SEEN_SOURCES,
-    Service, ServiceLimit, Speaker, VERDICT_SLOTS, Verified,
+    Service, ServiceLimit, Speaker, TRACES_SHIFT, VERDICT_SLOTS, Verified,
 };
 use crate::pins::Pins;
 use crate::{Error, sys};
 
 /// The maps that user space reads or writes. The programs share more of them, which concern only themselves.
-const USED: [&str; 15] = [
+const USED: [&str; 16] = [
+    "traces",
     "verdicts",
     "ports",
     "control",
@@ -368,22 +369,33 @@ impl Maps {
         Ok(sources)
     }
 
-    /// Remembers sources as `watch` does: in their table, and in the filter `seen` that gate looks at first. For tests and benchmarks;
-    /// an IPv6 address counts by its first eight bytes, which the caller has masked.
+    /// Remembers sources as `watch` does: in their table, and in the filters `traces` and `seen` that gate looks at first. For tests and
+    /// benchmarks; an IPv6 address counts by its first eight bytes, which the caller has masked.
     ///
     /// # Errors
     /// [`Error::Map`].
     pub fn add_verified(&self, sources: &[VerifiedSource]) -> Result<(), Error> {
-        let seen = self.get("seen")?;
-        let zero = 0_u32.to_ne_bytes();
-        let cells = seen.lookup(&zero, MapFlags::ANY).map_err(io_error).map_err(Error::map("read", "seen"))?;
-        let mut cells = cells.unwrap_or_else(|| vec![0; SEEN_SOURCES]);
+        let mut traces = self.only_value("traces", 1 << TRACES_SHIFT)?;
+        let mut seen = self.only_value("seen", SEEN_SOURCES)?;
         let secret = self.control().flow_key.k1;
         for source in sources {
-            let key = self.add_to_table(source)?;
-            cells[seen_index(key, secret)] = seen_value(source.entry.seen);
+            let hash = mix(self.add_to_table(source)?, secret);
+            traces[trace_index(hash)] = seen_value(source.entry.seen);
+            seen[seen_index(hash)] = seen_value(source.entry.seen);
         }
-        seen.update(&zero, &cells, MapFlags::ANY).map_err(io_error).map_err(Error::map("write", "seen"))
+        self.put_only_value("traces", &traces)?;
+        self.put_only_value("seen", &seen)
+    }
+
+    /// The value of an array of one, of so many bytes.
+    fn only_value(&self, name: &'static str, bytes: usize) -> Result<Vec<u8>, Error> {
+        let found = self.get(name)?.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);
+        Ok(found.map_err(io_error).map_err(Error::map("read", name))?.unwrap_or_else(|| vec![0; bytes]))
+    }
+
+    fn put_only_value(&self, name: &'static str, value: &[u8]) -> Result<(), Error> {
+        let written = self.get(name)?.update(&0_u32.to_ne_bytes(), value, MapFlags::ANY);
+        written.map_err(io_error).map_err(Error::map("write", name))
     }
 
     /// Gives the key as the programs hash it.
@@ -440,9 +452,14 @@ pub(crate) fn mix(x: u64, secret: u64) -> u32 {
     (x >> 32) as u32
 }
 
-/// `seen_index` of bpf/sketch.h.
-fn seen_index(source: u64, secret: u64) -> usize {
-    mix(source, secret) as usize & (SEEN_SOURCES - 1)
+/// `trace_index` of bpf/sketch.h, of a source's `mix`.
+const fn trace_index(hash: u32) -> usize {
+    (hash >> (32 - TRACES_SHIFT)) as usize
+}
+
+/// `seen_index` of bpf/sketch.h, of a source's `mix`.
+const fn seen_index(hash: u32) -> usize {
+    hash as usize & (SEEN_SOURCES - 1)
 }
 
 /// `seen_value` of bpf/sketch.h: 1 to 255, by 1024 ticks.

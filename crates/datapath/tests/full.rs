@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use common::site::{SOURCE, SYN, Site};
 use common::{SMALL, in_namespace, tcp};
-use sekisho_datapath::abi::{ASKED_TIME_SHIFT, LOCAL_MAX, SPREAD_CELLS, Verified};
+use sekisho_datapath::abi::{LOCAL_MAX, SPREAD_CELLS, Verified};
 use sekisho_datapath::limits::Whom;
 use sekisho_datapath::test_run::{XDP_DROP, XDP_PASS, XDP_TX};
 use sekisho_datapath::{
@@ -57,12 +57,10 @@ fn where_everybody_was_asked_already_a_new_source_gets_a_cookie() {
         in_one_tick(|_| site.syns((0..10).map(|n| SOURCE + 256 * n)));
         let asked = (0..20).filter(|n| answer(&site, SOURCE + 256 * (100 + n)) == Some(ACK)).count();
         assert!(asked >= 18, "{asked} of 20 are challenged while the filter is nearly empty");
-        // Every bit of this time and of the one before; `struct flow` begins with the words of even and odd times.
-        let now = (time::coarse_ns() >> ASKED_TIME_SHIFT) as u16;
-        let word = |time: u16| (u64::from(time) << 48 | ((1 << 48) - 1)).to_ne_bytes();
-        let (even, odd) =
-            if now & 1 == 0 { (word(now), word(now - 1)) } else { (word(now.wrapping_sub(1)), word(now)) };
-        site.gate.maps().fill("flows", &[even, odd, [0; 8], [0; 8]].concat()).unwrap();
+        // Every note of this tick and of the three before: a word's upper four bits say which tick it is of.
+        let tick = time::tick(time::coarse_ns());
+        let word = |place: u32| (((tick - (tick - place) % 4) / 4) << 28 | ((1 << 28) - 1)).to_ne_bytes();
+        site.gate.maps().fill("asked", &[0, 1, 2, 3].map(word).concat()).unwrap();
         for n in 0..100 {
             let flags = answer(&site, SOURCE + 256 * (200 + n));
             // The one SYN of a tick that is within the limit is not asked at all.

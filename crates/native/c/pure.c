@@ -4,18 +4,19 @@
 #include <stddef.h>
 
 #include "answer.h"
+#include "asked.h"
 #include "challenge.h"
 #include "lists.h"
 #include "sketch.h"
 
-__u64 pure_siphash(const struct key *key, const __u64 *words, __u32 count)
+__u64 pure_siphash(const struct key *key, const __u64 *words, __u32 count, __u64 seven)
 {
 	struct siphash s;
 
 	siphash_begin(&s, key);
 	for (__u32 i = 0; i < count; i++)
 		siphash_word(&s, words[i]);
-	return siphash_end(&s, count);
+	return siphash_end(&s, count, seven);
 }
 
 /* ---- packet.h ---- */
@@ -81,39 +82,46 @@ __u64 pure_flow_hash(const struct key *key, const struct packet *p)
 	return flow_hash(key, p);
 }
 
-__u32 pure_challenge_number(const struct key *key, __u64 flow, __u32 time)
+__u64 pure_challenge_hash(const struct key *key, const struct packet *p, __u32 time)
 {
-	return challenge_number(key, flow, time);
+	return challenge_hash(key, p, time);
 }
 
-__u32 pure_challenge_check(const struct key *key, __u64 flow, __u32 now, __u32 number)
+__u32 pure_challenge_check(const struct key *key, const struct packet *p, __u32 now, __u32 number)
 {
-	return challenge_check(key, flow, now, number);
+	return challenge_check(key, p, now, number);
 }
 
-__u32 pure_flow_index(__u64 flow)
+__u32 pure_doors_index(__u64 hash)
 {
-	return flow_index(flow);
+	return doors_index(hash);
 }
 
-void pure_door_set(struct flow *cell, __u64 flow, __u32 tick)
+void pure_door_set(struct doors *cell, __u64 flow, __u32 tick)
 {
 	door_set(cell, flow, tick);
 }
 
-__u32 pure_door_is_open(const struct flow *cell, __u64 flow, __u32 tick)
+__u32 pure_door_is_open(const struct doors *cell, __u64 flow, __u32 tick)
 {
 	return door_is_open(cell, flow, tick);
 }
 
-__u64 pure_asked_bit(__u64 flow, __u32 isn)
+/* ---- asked.h ---- */
+
+__u32 pure_asked_index(__u64 hash)
 {
-	return asked_bit(flow, isn);
+	return asked_index(hash);
 }
 
-__u32 pure_asked_before(struct flow *cell, __u64 bit, __u32 time)
+__u32 pure_asked_note(__u64 hash, __u32 part)
 {
-	return asked_before(cell, bit, time);
+	return asked_note(hash, part);
+}
+
+__u32 pure_asked_before(struct asked *cell, __u32 note, __u32 tick)
+{
+	return asked_before(cell, note, tick);
 }
 
 /* ---- answer.h ---- */
@@ -179,6 +187,11 @@ void pure_spread_register(__u8 *registers, __u32 hash)
 void pure_spread_vote(struct spread_cell *cell, __u64 key, __u32 v6)
 {
 	spread_vote(cell, key, v6);
+}
+
+__u32 pure_trace_index(__u64 source, __u64 secret)
+{
+	return trace_index(source, secret);
 }
 
 __u32 pure_seen_index(__u64 source, __u64 secret)
@@ -280,8 +293,8 @@ static const __u32 layout[] = {
 	OFFSET(kept, sack),
 	OFFSET(kept, timestamps),
 	OFFSET(kept, ecn),
-	sizeof(struct flow),
-	OFFSET(flow, door),
+	sizeof(struct doors),
+	sizeof(struct asked),
 	sizeof(struct answer_line),
 	sizeof(struct answer),
 	OFFSET(answer, acknowledgement),
@@ -311,13 +324,15 @@ static const __u32 layout[] = {
 	/* and the numbers of abi.h and cookie.h that Rust repeats */
 	COOKIE_TIME_SHIFT,
 	CHALLENGE_TIME_SHIFT,
-	ASKED_TIME_SHIFT,
 	TICK_SHIFT,
 	DOOR_TICKS,
-	FLOWS,
+	DOOR_CELLS,
+	ASKED_CELLS,
 	ASKED_BITS,
+	ASKED_TICKS,
 	ANSWER_LINES,
 	ANSWER_CELLS,
+	TRACES_SHIFT,
 	SEEN_SOURCES,
 	SEEN_SHIFT,
 	COOKIE_TIMES,

@@ -5,17 +5,17 @@
 
 use crate::lists::{self, Lists};
 use crate::types::{
-    Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet, Parsed, SPREAD_REGISTERS, SpreadCell,
+    Answer, AnswerLine, Asked, Control, Doors, Kept, Key, Options, Packet, Parsed, SPREAD_REGISTERS, SpreadCell,
 };
 
 /// The signatures, as in c/pure.c.
 mod raw {
     use super::lists::{Entry, Head};
-    use super::{Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet, SPREAD_REGISTERS, SpreadCell};
+    use super::{Answer, AnswerLine, Asked, Control, Doors, Kept, Key, Options, Packet, SPREAD_REGISTERS, SpreadCell};
 
     // SAFETY: each line repeats the prototype of the function of that name in c/pure.c.
     unsafe extern "C" {
-        pub fn pure_siphash(key: &Key, words: *const u64, count: u32) -> u64;
+        pub fn pure_siphash(key: &Key, words: *const u64, count: u32, seven: u64) -> u64;
         pub fn pure_parse(frame: *const u8, len: usize, packet: &mut Packet) -> u32;
         pub fn pure_options(frame: *const u8, len: usize, packet: &Packet, options: &mut Options);
         pub fn pure_options_walk(bytes: &[u8; 64], len: u32, options: &mut Options);
@@ -27,13 +27,14 @@ mod raw {
         pub safe fn pure_cookie_timestamp(hash: u64, kept: &Kept) -> u32;
         pub safe fn pure_cookie_check(c: &Control, p: &Packet, o: &Options, now: u32, kept: &mut Kept) -> u32;
         pub safe fn pure_flow_hash(key: &Key, packet: &Packet) -> u64;
-        pub safe fn pure_challenge_number(key: &Key, flow: u64, time: u32) -> u32;
-        pub safe fn pure_challenge_check(key: &Key, flow: u64, now: u32, number: u32) -> u32;
-        pub safe fn pure_flow_index(flow: u64) -> u32;
-        pub safe fn pure_door_set(cell: &mut Flow, flow: u64, tick: u32);
-        pub safe fn pure_door_is_open(cell: &Flow, flow: u64, tick: u32) -> u32;
-        pub safe fn pure_asked_bit(flow: u64, isn: u32) -> u64;
-        pub safe fn pure_asked_before(cell: &mut Flow, bit: u64, time: u32) -> u32;
+        pub safe fn pure_challenge_hash(key: &Key, packet: &Packet, time: u32) -> u64;
+        pub safe fn pure_challenge_check(key: &Key, packet: &Packet, now: u32, number: u32) -> u32;
+        pub safe fn pure_doors_index(hash: u64) -> u32;
+        pub safe fn pure_door_set(cell: &mut Doors, flow: u64, tick: u32);
+        pub safe fn pure_door_is_open(cell: &Doors, flow: u64, tick: u32) -> u32;
+        pub safe fn pure_asked_index(hash: u64) -> u32;
+        pub safe fn pure_asked_note(hash: u64, part: u32) -> u32;
+        pub safe fn pure_asked_before(cell: &mut Asked, note: u32, tick: u32) -> u32;
         pub safe fn pure_fold(sum: u64) -> u16;
         pub safe fn pure_answer_options(a: &mut Answer, k: &Kept, o: &Options, hash: u64, mss: u16, scale: u8);
         pub safe fn pure_answer_len(packet: &Packet, answer: &Answer) -> u32;
@@ -46,6 +47,7 @@ mod raw {
         pub safe fn pure_line_over(line: &AnswerLine, count: u32, limit: u32, tick: u32) -> u32;
         pub safe fn pure_spread_register(registers: &mut [u8; SPREAD_REGISTERS], hash: u32);
         pub safe fn pure_spread_vote(cell: &mut SpreadCell, key: u64, v6: u32);
+        pub safe fn pure_trace_index(source: u64, secret: u64) -> u32;
         pub safe fn pure_seen_index(source: u64, secret: u64) -> u32;
         pub safe fn pure_seen_value(tick: u32) -> u8;
         pub safe fn pure_seen_within(cell: u8, tick: u32, ticks: u32) -> u32;
@@ -63,16 +65,16 @@ mod raw {
     }
 }
 
-/// SipHash-2-4 over whole words.
+/// SipHash-2-4 over whole words, and seven bytes at the end.
 ///
 /// # Panics
 ///
 /// Beyond 2^32 words.
 #[must_use]
-pub fn siphash(key: &Key, words: &[u64]) -> u64 {
+pub fn siphash(key: &Key, words: &[u64], seven: u64) -> u64 {
     assert!(u32::try_from(words.len()).is_ok(), "the count crosses as 32 bits");
     // SAFETY: the pointer and the count are one slice's, and C only reads.
-    unsafe { raw::pure_siphash(key, words.as_ptr(), words.len() as u32) }
+    unsafe { raw::pure_siphash(key, words.as_ptr(), words.len() as u32, seven) }
 }
 
 /// What a frame is, and its values where it is TCP. In other cases the packet's fields say nothing.
@@ -159,44 +161,50 @@ pub fn flow_hash(key: &Key, packet: &Packet) -> u64 {
     raw::pure_flow_hash(key, packet)
 }
 
-/// The acknowledgement number of a challenge. `time` is the challenge time.
+/// What a challenge is made of: its acknowledgement number is the lower half. `time` is the challenge time.
 #[must_use]
-pub fn challenge_number(key: &Key, flow: u64, time: u32) -> u32 {
-    raw::pure_challenge_number(key, flow, time)
+pub fn challenge_hash(key: &Key, packet: &Packet, time: u32) -> u64 {
+    raw::pure_challenge_hash(key, packet, time)
 }
 
-/// Whether an RST's sequence number proves a challenge.
+/// Whether an RST's sequence number proves a challenge of its flow.
 #[must_use]
-pub fn challenge_check(key: &Key, flow: u64, now: u32, number: u32) -> bool {
-    raw::pure_challenge_check(key, flow, now, number) != 0
+pub fn challenge_check(key: &Key, packet: &Packet, now: u32, number: u32) -> bool {
+    raw::pure_challenge_check(key, packet, now, number) != 0
 }
 
-/// A flow's cell in the filter.
+/// A source's cell of doors.
 #[must_use]
-pub fn flow_index(flow: u64) -> u32 {
-    raw::pure_flow_index(flow)
+pub fn doors_index(hash: u64) -> u32 {
+    raw::pure_doors_index(hash)
 }
 
 /// Opens the door for a flow, in its cell.
-pub fn door_set(cell: &mut Flow, flow: u64, tick: u32) {
+pub fn door_set(cell: &mut Doors, flow: u64, tick: u32) {
     raw::pure_door_set(cell, flow, tick);
 }
 
 /// Whether a cell says that this flow's door is open.
 #[must_use]
-pub fn door_is_open(cell: &Flow, flow: u64, tick: u32) -> bool {
+pub fn door_is_open(cell: &Doors, flow: u64, tick: u32) -> bool {
     raw::pure_door_is_open(cell, flow, tick) != 0
 }
 
-/// A question's bit in its cell.
+/// A question's cell in the filter of those who were asked.
 #[must_use]
-pub fn asked_bit(flow: u64, isn: u32) -> u64 {
-    raw::pure_asked_bit(flow, isn)
+pub fn asked_index(hash: u64) -> u32 {
+    raw::pure_asked_index(hash)
 }
 
-/// Whether the flow was asked before; from now on it was.
-pub fn asked_before(cell: &mut Flow, bit: u64, time: u32) -> bool {
-    raw::pure_asked_before(cell, bit, time) != 0
+/// A question's note in its cell.
+#[must_use]
+pub fn asked_note(hash: u64, part: u32) -> u32 {
+    raw::pure_asked_note(hash, part)
+}
+
+/// Whether the note was made before; from now on it was.
+pub fn asked_before(cell: &mut Asked, note: u32, tick: u32) -> bool {
+    raw::pure_asked_before(cell, note, tick) != 0
 }
 
 /// A sum of words as an Internet checksum (RFC 1071).
@@ -266,7 +274,13 @@ pub fn spread_vote(cell: &mut SpreadCell, key: u64, v6: bool) {
     raw::pure_spread_vote(cell, key, v6.into());
 }
 
-/// The cell of a source in the table of sources seen.
+/// A source's cell in the small filter of known sources.
+#[must_use]
+pub fn trace_index(source: u64, secret: u64) -> u32 {
+    raw::pure_trace_index(source, secret)
+}
+
+/// A source's cell in the large filter of known sources.
 #[must_use]
 pub fn seen_index(source: u64, secret: u64) -> u32 {
     raw::pure_seen_index(source, secret)

@@ -151,11 +151,11 @@ fn cookie_answer(frame: &[u8], packet: &Packet, control: &Control, now: u32) {
 }
 
 fn challenge_answer(frame: &[u8], packet: &Packet, control: &Control, now: u32) {
-    let flow = crate::flow_hash(&control.flow_key, packet);
-    assert_eq!(flow, reference::flow(&control.flow_key, &Segment::from_packet(packet)));
-    let number = crate::challenge_number(&control.flow_key, flow, now);
-    assert_eq!(number, reference::challenge(&control.flow_key, flow, now));
-    let answer = blank((flow >> 32) as u32, number, flags::SYN | flags::ACK);
+    let segment = Segment::from_packet(packet);
+    assert_eq!(crate::flow_hash(&control.flow_key, packet), reference::flow(&control.flow_key, &segment));
+    let hash = crate::challenge_hash(&control.flow_key, packet, now);
+    assert_eq!(hash, reference::challenge(&control.flow_key, &segment, now));
+    let answer = blank((hash >> 32) as u32, hash as u32, flags::SYN | flags::ACK);
     same_answer(frame, packet, &answer, &syn_ack(&answer));
 }
 

@@ -14,4 +14,4 @@ pub mod types;
 mod ffi;
 
 pub use ffi::*;
-pub use types::{Answer, AnswerLine, Control, Flow, Kept, Key, Options, Packet, Parsed};
+pub use types::{Answer, AnswerLine, Asked, Control, Doors, Kept, Key, Options, Packet, Parsed};

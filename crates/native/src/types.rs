@@ -4,20 +4,24 @@
 pub const COOKIE_TIME_SHIFT: u32 = 35;
 /// abi.h: a challenge time is 2^32 ns = 4.3 s.
 pub const CHALLENGE_TIME_SHIFT: u32 = 32;
-/// abi.h: a time of the asked filter is 2^32 ns = 4.3 s.
-pub const ASKED_TIME_SHIFT: u32 = 32;
 /// abi.h: a tick is 2^30 ns = 1.07 s.
 pub const TICK_SHIFT: u32 = 30;
 /// abi.h: for how many ticks a door stays open.
 pub const DOOR_TICKS: u32 = 5;
-/// abi.h: cells of the filter of flows.
-pub const FLOWS: u32 = 1 << 19;
-/// challenge.h: bits for flows in each of a cell's two words of questions.
-pub const ASKED_BITS: u32 = 48;
+/// abi.h: cells of two doors each.
+pub const DOOR_CELLS: u32 = 1 << 19;
+/// abi.h: cells of the filter of those who were asked.
+pub const ASKED_CELLS: u32 = 1 << 18;
+/// asked.h: bits for notes in each word of a cell.
+pub const ASKED_BITS: u32 = 28;
+/// asked.h: words of a cell, one for each tick that is remembered.
+pub const ASKED_TICKS: usize = 4;
 /// abi.h: cache lines of the sketch of answers.
 pub const ANSWER_LINES: u32 = 8192;
 /// sketch.h: counters in one cache line of the sketch.
 pub const ANSWER_CELLS: usize = 16;
+/// abi.h: two to this power are the cells of the small filter of known sources.
+pub const TRACES_SHIFT: u32 = 17;
 /// abi.h: cells of the table of sources seen.
 pub const SEEN_SOURCES: u32 = 1 << 20;
 /// sketch.h: a time of that table is 2^10 ticks = 18 min.
@@ -153,14 +157,20 @@ pub struct Kept {
     pub ecn: u8,
 }
 
-/// One cell of the filter of flows (`struct flow`).
+/// One cell of doors (`struct doors`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flow {
-    /// Questions: one word for even times, one for odd.
-    pub asked: [u64; 2],
-    /// Two doors.
+pub struct Doors {
+    /// Two of them.
     pub door: [u64; 2],
+}
+
+/// One cell of the filter of those who were asked (`struct asked`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// One word for each tick that is remembered.
+    pub word: [u32; ASKED_TICKS],
 }
 
 /// One cache line of the sketch (`struct answer_line`).
@@ -240,8 +250,8 @@ mod tests {
             offset_of!(Kept, sack),
             offset_of!(Kept, timestamps),
             offset_of!(Kept, ecn),
-            size_of::<Flow>(),
-            offset_of!(Flow, door),
+            size_of::<Doors>(),
+            size_of::<Asked>(),
             size_of::<AnswerLine>(),
             size_of::<Answer>(),
             offset_of!(Answer, acknowledgement),
@@ -272,13 +282,15 @@ mod tests {
         let numbers = [
             COOKIE_TIME_SHIFT,
             CHALLENGE_TIME_SHIFT,
-            ASKED_TIME_SHIFT,
             TICK_SHIFT,
             DOOR_TICKS,
-            FLOWS,
+            DOOR_CELLS,
+            ASKED_CELLS,
             ASKED_BITS,
+            ASKED_TICKS as u32,
             ANSWER_LINES,
             ANSWER_CELLS as u32,
+            TRACES_SHIFT,
             SEEN_SOURCES,
             SEEN_SHIFT,
             COOKIE_TIMES,

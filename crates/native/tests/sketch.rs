@@ -7,9 +7,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sekisho_native::frames::octets;
 use sekisho_native::reference::Segment;
-use sekisho_native::types::{ANSWER_LINES, SEEN_SHIFT, SEEN_SOURCES};
+use sekisho_native::types::{ANSWER_LINES, SEEN_SHIFT, SEEN_SOURCES, TRACES_SHIFT};
 use sekisho_native::{
-    AnswerLine, answer_count, answer_line_index, mix, seen_index, seen_value, seen_within, source_network,
+    AnswerLine, answer_count, answer_line_index, mix, seen_index, seen_value, seen_within, source_network, trace_index,
 };
 use std::collections::HashMap;
 
@@ -79,6 +79,7 @@ proptest! {
     #[test]
     fn every_index_is_in_its_table(source: u64, secret: u64) {
         prop_assert!(seen_index(source, secret) < SEEN_SOURCES);
+        prop_assert!(trace_index(source, secret) < 1 << TRACES_SHIFT);
         prop_assert!(answer_line_index(mix(source, secret)) < ANSWER_LINES);
     }
 }

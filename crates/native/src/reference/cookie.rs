@@ -57,7 +57,7 @@ fn hash(control: &Control, segment: &Segment, isn: u32, time: u32, kept: &Kept) 
     bytes.extend(segment.destination_port.to_be_bytes());
     bytes.extend(isn.to_le_bytes());
     bytes.extend(time.to_le_bytes());
-    bytes.extend(&options.to_le_bytes()[..3]);
+    bytes.extend(&options.to_le_bytes()[..2]);
     bytes.push(0xc0);
     siphash(key_for(control, time), &bytes)
 }
