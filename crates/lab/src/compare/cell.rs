@@ -36,30 +36,65 @@ const STEAL_MAX: f64 = 2.0;
 /// A flood of less than this share of what was asked for counts as disturbed.
 const REACHED_LEAST: f64 = 0.85;
 
+/// How long a flood at the edge lasts before it is measured: nobody's patience is measured there, and the ring is full at once.
+const EDGE_WARM_UP: Duration = Duration::from_millis(150);
+/// How long a flood at the edge is measured.
+const EDGE_WINDOW: Duration = Duration::from_millis(500);
+
 /// Measures.
 ///
 /// # Errors
 ///
 /// Whatever keeps the lab from working, or the defence from being put up.
 pub fn measure(plan: &Plan, defence: Defence, rate: Rate) -> Result<Sample> {
-    let host = Host::new()?;
-    let raised = defence::raise(defence, &host, plan.family, &plan.program)?;
-    let address = plan.family.server();
-    let web = Tiny::http(&raised.server, address, WEB, defence.backlog())?;
-    let mail = Tiny::banner(&raised.server, address, MAIL, defence.backlog())?;
-    let _losses = if has_three_processors() { None } else { Some(Fate::share(&host)?) };
-    let flood = start(&host, rate, web.address())?;
-    let before = Reading::take(&host, flood.as_ref())?;
-    let (web, mail) = visit(plan, &host, web.address(), mail.address())?;
-    let after = Reading::take(&host, flood.as_ref())?;
-    if let Some(flood) = flood {
-        flood.stop()?;
+    let stage = Stage::set(plan, defence)?;
+    let _losses = if has_three_processors() { None } else { Some(Fate::share(&stage.host)?) };
+    let (web, mail) = (stage.web.address(), stage.mail.address());
+    stage.measure(rate, WARM_UP, || visit(plan, &stage.host, web, mail))
+}
+
+/// A new server with its defence, before anything comes.
+pub(super) struct Stage {
+    // What is in the namespaces goes before them.
+    web: Tiny,
+    mail: Tiny,
+    raised: Raised,
+    host: Host,
+}
+
+impl Stage {
+    /// Sets it.
+    pub(super) fn set(plan: &Plan, defence: Defence) -> Result<Self> {
+        let host = Host::new()?;
+        let raised = defence::raise(defence, &host, plan.family, &plan.program)?;
+        let address = plan.family.server();
+        let web = Tiny::http(&raised.server, address, WEB, defence.backlog())?;
+        let mail = Tiny::banner(&raised.server, address, MAIL, defence.backlog())?;
+        Ok(Self { web, mail, raised, host })
     }
-    Ok(sample(rate, &before, &after, &host, &raised, (&web, &mail)))
+
+    /// A short flood that no visitor meets: only what the receive processor does.
+    pub(super) fn without_visitors(&self, per_second: u32) -> Result<Sample> {
+        self.measure(Rate::PerSecond(per_second), EDGE_WARM_UP, || {
+            thread::sleep(EDGE_WINDOW);
+            Ok((Seen::default(), Seen::default()))
+        })
+    }
+
+    fn measure(&self, rate: Rate, warm_up: Duration, visits: impl FnOnce() -> Result<(Seen, Seen)>) -> Result<Sample> {
+        let flood = start(&self.host, rate, self.web.address(), warm_up)?;
+        let before = Reading::take(&self.host, flood.as_ref())?;
+        let (web, mail) = visits()?;
+        let after = Reading::take(&self.host, flood.as_ref())?;
+        if let Some(flood) = flood {
+            flood.stop()?;
+        }
+        Ok(sample(rate, &before, &after, self, (&web, &mail)))
+    }
 }
 
 /// Starts the flood, and waits until it has done its first harm.
-fn start(host: &Host, rate: Rate, target: SocketAddr) -> Result<Option<Running>> {
+fn start(host: &Host, rate: Rate, target: SocketAddr, warm_up: Duration) -> Result<Option<Running>> {
     let per_second = match rate {
         Rate::Calm => return Ok(None),
         Rate::PerSecond(rate) => rate,
@@ -73,7 +108,7 @@ fn start(host: &Host, rate: Rate, target: SocketAddr) -> Result<Option<Running>>
         maker.join().unwrap_or_else(|_| Err(Error::parse("the flood's start", "its thread died")))
     })?;
     wait::until("the first frames of the flood", wait::PATIENCE, || started.sent() > 0)?;
-    thread::sleep(WARM_UP);
+    thread::sleep(warm_up);
     Ok(Some(started))
 }
 
@@ -108,15 +143,8 @@ impl Reading {
     }
 }
 
-fn sample(
-    rate: Rate,
-    before: &Reading,
-    after: &Reading,
-    host: &Host,
-    raised: &Raised,
-    (web, mail): (&Seen, &Seen),
-) -> Sample {
-    let spent = after.look.since(&before.look, host.receive_threads());
+fn sample(rate: Rate, before: &Reading, after: &Reading, stage: &Stage, (web, mail): (&Seen, &Seen)) -> Sample {
+    let spent = after.look.since(&before.look, stage.host.receive_threads());
     let received = after.frames.received.saturating_sub(before.frames.received);
     let missed = after.frames.missed.saturating_sub(before.frames.missed);
     let sent_per_second = after.sent.saturating_sub(before.sent) as f64 / spent.seconds;
@@ -135,7 +163,7 @@ fn sample(
         foreign_percent: spent.foreign_percent,
         disturbed: disturbances(rate, sent_per_second, &spent),
         // Only told: a daemon that does not answer shows in everything else.
-        verdicts: raised.guard.as_ref().and_then(|guard| guard.verdicts().ok()).unwrap_or_default(),
+        verdicts: stage.raised.guard.as_ref().and_then(|guard| guard.verdicts().ok()).unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`Plan`] says what is compared; [`run`] does it, one [`Cell`] after another, and tells each as a [`Step`].
 //! - [`defence`] is the list of defences and how each is put up.
 //! - [`cell`] measures one defence at one rate: a new host, visitors, a flood.
+//! - [`edge`] measures what a frame costs where the receive processor just cannot keep up.
 //! - [`cpu`] is where the processor's time went; [`values`] what comes out.
 //!
 //! Every cell begins with namespaces that were just made, so no table of an earlier one is full. Rounds go over the whole matrix again,
@@ -18,6 +19,7 @@ pub mod bound;
 pub mod cell;
 pub mod cpu;
 pub mod defence;
+pub mod edge;
 mod fate;
 mod gateway;
 pub mod machine;
@@ -31,6 +33,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
 
 pub use defence::Defence;
+pub use edge::{Edge, Edges};
 pub use values::{Behind, Cell, Comparison, Family, Rate, Sample, Spread, Visits};
 
 use crate::{Error, Result, run as tool};
@@ -60,12 +63,12 @@ pub struct Plan {
 }
 
 /// A cell that is about to be measured, or has just been.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Step<'step> {
     /// In front of the server.
     pub defence: Defence,
-    /// What the flood was asked for.
-    pub rate: Rate,
+    /// What the flood was asked for; `None` at the defence's edge, which is counted as a cell.
+    pub rate: Option<Rate>,
     /// Cells of this round that are over.
     pub done: usize,
     /// Cells of a round.
@@ -73,7 +76,18 @@ pub struct Step<'step> {
     /// The round, counted from 1.
     pub round: usize,
     /// What came out; `None` before it is measured.
-    pub sample: Option<&'step std::result::Result<Sample, String>>,
+    pub found: Option<&'step Found>,
+}
+
+/// What came out of a cell.
+#[derive(Debug)]
+pub enum Found {
+    /// Of a rate.
+    Sample(Box<Sample>),
+    /// Of the edge; `None` if the processor could keep up at the highest rate.
+    Edge(Option<Edge>),
+    /// Nothing, and why.
+    Failed(String),
 }
 
 /// Compares. `told` hears of each cell before and after it is measured; `stop` is asked before each whether to go on.
@@ -148,27 +162,40 @@ fn one_round(
     told: &mut (dyn FnMut(&Step<'_>) + Send),
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<()> {
-    let cells = plan.defences.len() * plan.rates.len();
+    let places = places(plan);
+    let cells = plan.defences.len() * places.len();
     let mut done = 0;
     for behind in &mut comparison.defences {
-        for cell in &mut behind.cells {
+        let repeats = behind.cells.last().map_or(0, |cell| cell.samples.len());
+        for rate in places.iter().copied() {
             if stop() {
                 return Err(Error::Interrupted);
             }
-            let mut step = Step { defence: behind.defence, rate: cell.rate, done, cells, round, sample: None };
+            let step = Step { defence: behind.defence, rate, done, cells, round, found: None };
             told(&step);
-            let sample = cell::measure(plan, behind.defence, cell.rate).map_err(|error| told_whole(&error));
+            let found = match rate {
+                Some(rate) => cell::measure(plan, behind.defence, rate).map(|sample| Found::Sample(Box::new(sample))),
+                None => edge_of(plan, behind, repeats).map(Found::Edge),
+            };
+            let found = found.unwrap_or_else(|error| Found::Failed(told_whole(&error)));
             done += 1;
-            step.done = done;
-            step.sample = Some(&sample);
-            told(&step);
-            match sample {
-                Ok(sample) => cell.samples.push(sample),
-                Err(why) => cell.failures.push(why),
-            }
+            told(&Step { done, found: Some(&found), ..step });
+            behind.keep(rate, found);
         }
     }
     Ok(())
+}
+
+/// The cells of a defence: its rates, and, where there is a flood, its edge.
+fn places(plan: &Plan) -> Vec<Option<Rate>> {
+    let has_edge = plan.rates.iter().any(|rate| *rate != Rate::Calm);
+    plan.rates.iter().copied().map(Some).chain(has_edge.then_some(None)).collect()
+}
+
+/// Looks for the edge of this round, which begins with so many repeats of the highest rate. Without one more there is nothing to go by.
+fn edge_of(plan: &Plan, behind: &Behind, repeats: usize) -> Result<Option<Edge>> {
+    let highest = behind.cells.last().and_then(|cell| Some((cell.rate, cell.samples.get(repeats)?)));
+    highest.map_or(Ok(None), |(rate, sample)| edge::find(plan, behind.defence, rate, sample))
 }
 
 /// An error with what it comes from, in one line.
@@ -180,4 +207,26 @@ fn told_whole(error: &Error) -> String {
         cause = source.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_a_cell_where_there_is_a_flood() {
+        let mut plan = Plan {
+            program: PathBuf::new(),
+            defences: vec![Defence::None],
+            rates: vec![Rate::Calm],
+            family: Family::V4,
+            window: Duration::ZERO,
+            deadline: Duration::ZERO,
+            budget: Duration::ZERO,
+            rounds: 1,
+        };
+        assert_eq!(places(&plan), [Some(Rate::Calm)]);
+        plan.rates.push(Rate::Full);
+        assert_eq!(places(&plan), [Some(Rate::Calm), Some(Rate::Full), None]);
+    }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::Plan;
 use super::defence::Defence;
+use super::edge::{Edge, Edges};
 use super::machine::Machine;
+use super::{Found, Plan};
 use crate::clients::{Outcome, Seen};
 use crate::topology::{SERVER4, SERVER6};
 
@@ -227,12 +228,6 @@ impl Cell {
         self.spread(|sample| Some(sample.receive?.ns_per_frame))
     }
 
-    /// The same where the processor could not keep up, or hardly, which alone compares one defence with another: below that it also
-    /// waits and wakes.
-    pub fn ns_per_frame_saturated(&self) -> Option<Spread> {
-        self.spread(|sample| sample.receive.filter(|_| sample.is_saturated()).map(|receive| receive.ns_per_frame))
-    }
-
     /// Times of all visits of all repeats.
     pub fn times(&self, of: impl Fn(&Visits) -> &Times) -> Times {
         let mut all = Times::new();
@@ -255,12 +250,26 @@ pub struct Behind {
     pub defence: Defence,
     /// By rising rate.
     pub cells: Vec<Cell>,
+    /// Where its receive processor just cannot keep up.
+    pub edges: Edges,
 }
 
 impl Behind {
     /// The cell of a rate.
     pub fn at(&self, rate: Rate) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.rate == rate)
+    }
+
+    /// Keeps what came out at a rate, or at the edge.
+    pub(super) fn keep(&mut self, rate: Option<Rate>, found: Found) {
+        let cell = self.cells.iter_mut().find(|cell| Some(cell.rate) == rate);
+        match (found, cell) {
+            (Found::Sample(sample), Some(cell)) => cell.samples.push(*sample),
+            (Found::Failed(why), Some(cell)) => cell.failures.push(why),
+            (Found::Failed(why), None) => self.edges.failures.push(why),
+            (Found::Edge(edge), _) => self.edges.found.extend(edge),
+            (Found::Sample(_), None) => {}
+        }
     }
 }
 
@@ -289,7 +298,11 @@ impl Comparison {
     /// One in which nothing was measured yet.
     pub fn new(plan: &Plan) -> Self {
         let empty = |rate: &Rate| Cell { rate: *rate, samples: Vec::new(), failures: Vec::new() };
-        let behind = |defence: &Defence| Behind { defence: *defence, cells: plan.rates.iter().map(empty).collect() };
+        let behind = |defence: &Defence| Behind {
+            defence: *defence,
+            cells: plan.rates.iter().map(empty).collect(),
+            edges: Edges::default(),
+        };
         Self {
             machine: Machine::here(),
             family: plan.family,
@@ -307,10 +320,15 @@ impl Comparison {
         self.defences.iter().find(|behind| behind.defence == defence)
     }
 
-    /// How many samples were disturbed, and of how many.
+    /// How many measurements were disturbed, and of how many.
     pub fn disturbed(&self) -> (usize, usize) {
-        let cells = || self.defences.iter().flat_map(|behind| &behind.cells);
-        (cells().map(Cell::disturbed).sum(), cells().map(|cell| cell.samples.len()).sum())
+        let of_cells = self.defences.iter().flat_map(|behind| &behind.cells).flat_map(|cell| &cell.samples);
+        let of_edges = self.defences.iter().flat_map(|behind| behind.edges.apart());
+        let all: Vec<bool> = of_cells
+            .map(|sample| !sample.disturbed.is_empty())
+            .chain(of_edges.map(|edge: &Edge| !edge.disturbed.is_empty()))
+            .collect();
+        (all.iter().filter(|disturbed| **disturbed).count(), all.len())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a comparison says in sentences, and how figures are written everywhere.
 
+use std::fmt;
 use std::time::Duration;
 
-use sekisho_lab::compare::{Behind, Cell, Comparison, Defence, Rate, Spread};
+use sekisho_lab::compare::{Behind, Cell, Comparison, Defence, Edge, Edges, Rate, Spread};
 
 /// The rate at which most sentences look.
 const HARD: Rate = Rate::PerSecond(1_000_000);
@@ -61,23 +62,44 @@ fn against_the_oracle(comparison: &Comparison) -> Option<String> {
 }
 
 fn cost(comparison: &Comparison) -> Option<String> {
-    let (ours, bounce) = (saturated(comparison, Defence::Sekisho)?, saturated(comparison, Defence::Bounce)?);
-    let times = |other: Defence| Some(saturated(comparison, other)? / bounce);
-    let others: Vec<String> = [Defence::CookiesAlways, Defence::Synproxy]
+    let (ours, bounce) = (at_edge(comparison, Defence::Sekisho)?, at_edge(comparison, Defence::Bounce)?);
+    let times = |other: Defence| Some(at_edge(comparison, other)?.ns / bounce.ns);
+    let others: Vec<String> = [Defence::Cookies, Defence::Synproxy]
         .into_iter()
         .filter_map(|other| Some(format!("{} {:.1} times", other.title(), times(other)?)))
         .collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
     Some(format!(
-        "On the saturated receive processor a frame costs {ours:.0} ns with Sekisho: {:.1} times the bare bounce's {bounce:.0} ns{others}.",
-        ours / bounce
+        "Where the receive processor just cannot keep up, a frame costs {:.0} ns with Sekisho: {:.1} times the bare bounce's {:.0} ns{others}.",
+        ours.ns,
+        ours.ns / bounce.ns,
+        bounce.ns
     ))
 }
 
-/// A defence's cost for a frame at the highest rate at which it had no time left.
-pub fn saturated(comparison: &Comparison, defence: Defence) -> Option<f64> {
-    let cells = &comparison.behind(defence)?.cells;
-    cells.iter().rev().find_map(Cell::ns_per_frame_saturated).map(|spread| spread.median)
+/// What a frame costs at a defence's edge, and where that is: medians of the repeats.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// Nanoseconds of the receive processor.
+    pub ns: f64,
+    /// The flood, in frames a second.
+    pub rate: f64,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:.0} at {}/s", self.ns, si(self.rate))
+    }
+}
+
+/// A defence's cost at its edge; `None` if its processor was never saturated.
+pub fn cost_of(behind: &Behind) -> Option<Cost> {
+    let median = |of: fn(&Edge) -> f64| behind.edges.spread(of).map(|spread| spread.median);
+    Some(Cost { ns: median(|edge| edge.ns_per_frame)?, rate: median(|edge| edge.sent_per_second)? })
+}
+
+fn at_edge(comparison: &Comparison, defence: Defence) -> Option<Cost> {
+    comparison.behind(defence).and_then(cost_of)
 }
 
 fn disturbed(comparison: &Comparison) -> Option<String> {
@@ -138,6 +160,11 @@ pub fn mark(cell: &Cell) -> &'static str {
     if cell.disturbed() > 0 { "*" } else { "" }
 }
 
+/// The same for the cost at the edge.
+pub fn mark_edge(edges: &Edges) -> &'static str {
+    if edges.found.iter().any(|edge| !edge.disturbed.is_empty()) { "*" } else { "" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +174,7 @@ mod tests {
         assert_eq!((percent(100.0), percent(99.3), percent(43.4)), ("100 %".into(), "99.3 %".into(), "43 %".into()));
         assert_eq!((percent(0.0), percent(0.3)), ("0 %".into(), "0.3 %".into()));
         assert_eq!((si(4_237_000.0), si(999_900.0), si(99_800.0)), ("4.2 M".into(), "1.0 M".into(), "100 k".into()));
+        assert_eq!(Cost { ns: 507.4, rate: 2_014_000.0 }.to_string(), "507 at 2.0 M/s");
         assert_eq!(time(Some(Duration::from_micros(310))), "0.31 ms");
         assert_eq!(time(Some(Duration::from_millis(1030))), "1.0 s");
         assert_eq!(range(Spread { median: 99.0, low: 98.0, high: 100.0 }), Some("98.0–100 %".into()));

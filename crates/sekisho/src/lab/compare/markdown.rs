@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use sekisho_lab::compare::cell::{SOURCES, VISITS_PER_SECOND};
-use sekisho_lab::compare::{Cell, Comparison};
+use sekisho_lab::compare::{Cell, Comparison, Edge, Spread};
 
-use super::findings::{mark, percent, range, saturated, sentences, si, time};
-use super::table::repeats;
+use super::findings::{cost_of, mark, mark_edge, percent, range, sentences, si, time};
+use super::table::{lost, repeats};
 
 /// The document.
 pub fn document(comparison: &Comparison, command: &str) -> String {
@@ -72,22 +72,28 @@ fn latency(out: &mut String, comparison: &Comparison) {
 }
 
 fn cost(out: &mut String, comparison: &Comparison) {
-    out.push_str("\n## What a frame costs\n\nOn the receive processor, where it had no time left.\n\n");
-    let columns = ["ns a frame", "flood sent", "lost in the ring", "taken by others", "steal"];
+    out.push_str(
+        "\n## What a frame costs\n\nAt each defence's edge: on the receive processor, under a flood of about a quarter more than it can take, \
+         or the highest rate if it can take nearly all of that. The last column is of the highest rate.\n\n",
+    );
+    let columns =
+        ["ns a frame", "flood sent", "lost in the ring", "taken by others", "steal", "lost in the ring at most"];
     head(out, "defence", columns.iter().map(|word| (*word).into()));
     for behind in &comparison.defences {
-        let Some(cell) = behind.cells.last() else { continue };
-        let median = |of: fn(&sekisho_lab::compare::Sample) -> f64| cell.spread(|one| Some(of(one)));
-        let word = |value: Option<f64>, unit: &str| value.map_or("-".into(), |value| format!("{value:.1}{unit}"));
+        let spread = |of: fn(&Edge) -> f64| behind.edges.spread(of);
+        let word = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.1} %"));
+        let (median, worst) = (|spread: Spread| spread.median, |spread: Spread| spread.high);
+        let star = if mark_edge(&behind.edges).is_empty() { "" } else { "\\*" };
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             behind.defence.title(),
-            saturated(comparison, behind.defence).map_or("-".into(), |ns| format!("{ns:.0}")),
-            median(|one| one.sent_per_second).map_or("-".into(), |sent| format!("{}/s", si(sent.median))),
-            word(median(|one| one.lost_percent).map(|one| one.median), " %"),
-            word(median(|one| one.foreign_percent).map(|one| one.high), " %"),
-            word(median(|one| one.steal_percent).map(|one| one.high), " %"),
+            cost_of(behind).map_or("-".into(), |cost| format!("{:.0}{star}", cost.ns)),
+            cost_of(behind).map_or("-".into(), |cost| format!("{}/s", si(cost.rate))),
+            word(spread(|edge| edge.lost_percent).map(median)),
+            word(spread(|edge| edge.foreign_percent).map(worst)),
+            word(spread(|edge| edge.steal_percent).map(worst)),
+            lost(behind),
         );
     }
 }

@@ -48,7 +48,7 @@ pub struct CompareArgs {
     /// Also write a page with charts (.html) or a table (.md); may be given several times.
     #[arg(long = "report", value_name = "FILE", value_parser = plan::report)]
     pub reports: Vec<PathBuf>,
-    /// Write what was measured as JSON (its `version` is 1), into a file, or to stdout in place of the table.
+    /// Write what was measured as JSON (its `version` is 2), into a file, or to stdout in place of the table.
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
-use sekisho_lab::compare::Step;
+use sekisho_lab::compare::{Edge, Found, Sample, Step};
 
 use super::findings::{si, whole_percent};
 
@@ -23,7 +23,7 @@ impl Progress {
 
     /// Tells of a cell.
     pub fn tell(&mut self, step: &Step<'_>) {
-        let line = match step.sample {
+        let line = match step.found {
             None if self.is_terminal => format!("\r\x1b[2K{}", self.ahead(step)),
             Some(_) if !self.is_terminal => format!("{}\n", behind(step)),
             _ => return,
@@ -45,7 +45,7 @@ impl Progress {
         let bar = format!("{}{}", "#".repeat(full), "-".repeat(WIDTH - full));
         let round = if self.rounds > 1 { format!("round {}, ", step.round) } else { String::new() };
         let title = step.defence.title();
-        format!("{bar} {round}{} of {}: {title}, {}{}", step.done + 1, step.cells, step.rate, self.left(step))
+        format!("{bar} {round}{} of {}: {title}, {}{}", step.done + 1, step.cells, place(step), self.left(step))
     }
 
     /// How long this round will still take, once that can be told.
@@ -59,24 +59,52 @@ impl Progress {
     }
 }
 
+/// The rate, or the edge.
+fn place(step: &Step<'_>) -> String {
+    step.rate.map_or("edge".into(), |rate| rate.to_string())
+}
+
 fn behind(step: &Step<'_>) -> String {
-    let place = format!("round {}, {:>2} of {}: {}, {}", step.round, step.done, step.cells, step.defence, step.rate);
-    match step.sample {
-        Some(Ok(sample)) => {
-            let cost = sample.receive.map_or(String::new(), |receive| {
-                format!(", {:.0} ns a frame at {:.0} % busy", receive.ns_per_frame, receive.busy_percent)
-            });
-            let disturbed: String = sample.disturbed.iter().map(|why| format!("; {why}")).collect();
-            format!(
-                "{place}: {} complete (web {}, mail {}), flood {}/s, {:.1} % lost in the ring{cost}{disturbed}",
-                whole_percent(sample.percent()),
-                whole_percent(sample.web.percent()),
-                whole_percent(sample.mail.percent()),
-                si(sample.sent_per_second),
-                sample.lost_percent,
-            )
-        }
-        Some(Err(why)) => format!("{place}: {why}"),
-        None => place,
+    let found = match step.found {
+        Some(Found::Sample(sample)) => of_sample(sample),
+        Some(Found::Edge(Some(edge))) => of_edge(edge),
+        Some(Found::Edge(None)) => "not reached".into(),
+        Some(Found::Failed(why)) => why.clone(),
+        None => String::new(),
+    };
+    let Step { round, done, cells, defence, .. } = step;
+    format!("round {round}, {done:>2} of {cells}: {defence}, {}: {found}", place(step))
+}
+
+fn of_sample(sample: &Sample) -> String {
+    let cost = sample.receive.map_or(String::new(), |receive| {
+        format!(", {:.0} ns a frame at {:.0} % busy", receive.ns_per_frame, receive.busy_percent)
+    });
+    format!(
+        "{} complete (web {}, mail {}), flood {}/s, {:.1} % lost in the ring{cost}{}",
+        whole_percent(sample.percent()),
+        whole_percent(sample.web.percent()),
+        whole_percent(sample.mail.percent()),
+        si(sample.sent_per_second),
+        sample.lost_percent,
+        whys(&sample.disturbed),
+    )
+}
+
+fn of_edge(edge: &Edge) -> String {
+    if !edge.is_apart {
+        return format!("the highest rate, {:.0} ns a frame", edge.ns_per_frame);
     }
+    format!(
+        "flood {}/s, {:.1} % lost in the ring, {:.0} ns a frame at {:.0} % busy{}",
+        si(edge.sent_per_second),
+        edge.lost_percent,
+        edge.ns_per_frame,
+        edge.busy_percent,
+        whys(&edge.disturbed),
+    )
+}
+
+fn whys(disturbed: &[String]) -> String {
+    disturbed.iter().map(|why| format!("; {why}")).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sekisho_lab::compare::{Behind, Cell, Comparison};
 
-use super::findings::{mark, percent, range, saturated, sentences, si, time};
+use super::findings::{cost_of, mark, mark_edge, percent, range, sentences, si, time};
 
 /// What came out, for people.
 pub fn text(comparison: &Comparison) -> String {
@@ -22,7 +22,7 @@ pub fn text(comparison: &Comparison) -> String {
     out.push_str(&lined(&latency_rows(comparison)));
     out.push('\n');
     for behind in &comparison.defences {
-        for why in behind.cells.iter().flat_map(|cell| &cell.failures).take(1) {
+        for why in behind.cells.iter().flat_map(|cell| &cell.failures).chain(&behind.edges.failures).take(1) {
             let _ = writeln!(out, "{}: not measured: {why}", behind.defence.title());
         }
     }
@@ -50,7 +50,7 @@ fn success_rows(comparison: &Comparison) -> Vec<Vec<String>> {
     for behind in &comparison.defences {
         let mut row = vec![behind.defence.title().to_owned()];
         row.extend(behind.cells.iter().map(success));
-        row.push(saturated(comparison, behind.defence).map_or("-".into(), |ns| format!("{ns:.0}")));
+        row.push(cost_of(behind).map_or("-".into(), |cost| format!("{cost}{}", mark_edge(&behind.edges))));
         row.push(lost(behind));
         rows.push(row);
     }
@@ -64,7 +64,7 @@ fn success(cell: &Cell) -> String {
 }
 
 /// What the ring lost at the highest rate, and what that was.
-fn lost(behind: &Behind) -> String {
+pub fn lost(behind: &Behind) -> String {
     let Some(cell) = behind.cells.last() else { return "-".into() };
     let (lost, sent) = (cell.spread(|one| Some(one.lost_percent)), cell.spread(|one| Some(one.sent_per_second)));
     match (lost, sent) {

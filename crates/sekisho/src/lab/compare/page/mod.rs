@@ -10,7 +10,7 @@ mod latency;
 use std::fmt::Write as _;
 
 use sekisho_lab::compare::cell::{SOURCES, VISITS_PER_SECOND};
-use sekisho_lab::compare::{Behind, Cell, Comparison, Defence};
+use sekisho_lab::compare::{Behind, Cell, Comparison, Defence, Edge, Edges, Sample};
 
 use super::findings::{sentences, si};
 use super::table::repeats;
@@ -96,7 +96,8 @@ fn head(out: &mut String, comparison: &Comparison) {
 fn details(out: &mut String, comparison: &Comparison) {
     out.push_str(
         "<details>\n<summary>Each cell: losses and disturbances</summary>\n\
-         <p>Medians of the repeats; taken by others and steal: the worst. Web visitors speak first, mail visitors are spoken to first.</p>\n\
+         <p>Medians of the repeats; taken by others and steal: the worst. Web visitors speak first, mail visitors are spoken to first. \
+         At its edge a defence has no visitors, and about a quarter more frames than it can take.</p>\n\
          <div class=\"scroll\"><table class=\"plain\">\n<thead><tr><th>defence</th><th>rate</th><th>sent/s</th><th>lost in the ring</th>\
          <th>web</th><th>mail</th><th>ns a frame</th><th>busy</th><th>others</th><th>steal</th><th>disturbed by</th></tr></thead>\n<tbody>\n",
     );
@@ -104,32 +105,69 @@ fn details(out: &mut String, comparison: &Comparison) {
         for cell in &behind.cells {
             detail(out, behind.defence, cell);
         }
+        edge(out, behind.defence, &behind.edges);
     }
     out.push_str("</tbody>\n</table></div>\n</details>\n");
 }
 
 fn detail(out: &mut String, defence: Defence, cell: &Cell) {
-    let median = |of: fn(&sekisho_lab::compare::Sample) -> Option<f64>| cell.spread(of).map(|spread| spread.median);
-    let worst = |of: fn(&sekisho_lab::compare::Sample) -> Option<f64>| cell.spread(of).map(|spread| spread.high);
-    let word = |value: Option<f64>, unit: &str| value.map_or("-".into(), |value| format!("{value:.1}{unit}"));
-    let mut why: Vec<&str> = cell.samples.iter().flat_map(|one| &one.disturbed).map(String::as_str).collect();
-    why.extend(cell.failures.iter().map(String::as_str));
-    why.dedup();
+    let median = |of: fn(&Sample) -> Option<f64>| cell.spread(of).map(|spread| spread.median);
+    let worst = |of: fn(&Sample) -> Option<f64>| cell.spread(of).map(|spread| spread.high);
+    let figures = [
+        median(|one| Some(one.sent_per_second)).map_or("-".into(), si),
+        share(median(|one| Some(one.lost_percent))),
+        share(median(|one| Some(one.web.percent()))),
+        share(median(|one| Some(one.mail.percent()))),
+        cell.ns_per_frame().map_or("-".into(), |ns| format!("{:.0}", ns.median)),
+        share(median(|one| Some(one.receive?.busy_percent))),
+        share(worst(|one| Some(one.foreign_percent))),
+        share(worst(|one| Some(one.steal_percent))),
+    ];
+    let whys = cell.samples.iter().flat_map(|one| &one.disturbed).chain(&cell.failures);
+    line(out, defence, &cell.rate.to_string(), &figures, whys);
+}
+
+/// The edge, if it was measured by itself.
+fn edge(out: &mut String, defence: Defence, edges: &Edges) {
+    if edges.apart().next().is_none() && edges.failures.is_empty() {
+        return;
+    }
+    let median = |of: fn(&Edge) -> f64| edges.spread(of).map(|spread| spread.median);
+    let worst = |of: fn(&Edge) -> f64| edges.spread(of).map(|spread| spread.high);
+    let figures = [
+        median(|one| one.sent_per_second).map_or("-".into(), si),
+        share(median(|one| one.lost_percent)),
+        "-".into(),
+        "-".into(),
+        median(|one| one.ns_per_frame).map_or("-".into(), |ns| format!("{ns:.0}")),
+        share(median(|one| one.busy_percent)),
+        share(worst(|one| one.foreign_percent)),
+        share(worst(|one| one.steal_percent)),
+    ];
+    let whys = edges.found.iter().flat_map(|one| &one.disturbed).chain(&edges.failures);
+    line(out, defence, "edge", &figures, whys);
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{value:.1} %"))
+}
+
+/// A line of the details, with what disturbed it.
+fn line<'a>(
+    out: &mut String,
+    defence: Defence,
+    place: &str,
+    figures: &[String],
+    whys: impl Iterator<Item = &'a String>,
+) {
+    let mut whys: Vec<&str> = whys.map(String::as_str).collect();
+    whys.dedup();
     let _ = writeln!(
         out,
-        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-         <td class=\"text\">{}</td></tr>",
+        "<tr><th scope=\"row\">{}</th><td>{place}</td><td>{}</td><td class=\"text\">{}</td></tr>",
         defence.name(),
-        cell.rate,
-        median(|one| Some(one.sent_per_second)).map_or("-".into(), si),
-        word(median(|one| Some(one.lost_percent)), " %"),
-        word(median(|one| Some(one.web.percent())), " %"),
-        word(median(|one| Some(one.mail.percent())), " %"),
-        cell.ns_per_frame().map_or("-".into(), |ns| format!("{:.0}", ns.median)),
-        word(median(|one| Some(one.receive?.busy_percent)), " %"),
-        word(worst(|one| Some(one.foreign_percent)), " %"),
-        word(worst(|one| Some(one.steal_percent)), " %"),
-        escape(&why.join("; ")),
+        figures.join("</td><td>"),
+        escape(&whys.join("; ")),
     );
 }
 
