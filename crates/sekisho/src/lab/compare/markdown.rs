@@ -49,7 +49,7 @@ fn success(out: &mut String, comparison: &Comparison) {
         out,
         "\n## Visits that completed\n\nWithin {} s, of {VISITS_PER_SECOND} a second to a web server and as many to one that greets first, from \
          {SOURCES} addresses; {}{}.\n\n",
-        comparison.deadline.as_secs(),
+        comparison.deadline.as_secs_f64(),
         repeats(comparison),
         if comparison.rounds > 1 { ", range in brackets" } else { "" }
     );

@@ -12,7 +12,7 @@ pub fn text(comparison: &Comparison) -> String {
     let _ = writeln!(
         out,
         "Visits that completed within {} s, by flood rate ({}, {} each, {})\n",
-        comparison.deadline.as_secs(),
+        comparison.deadline.as_secs_f64(),
         comparison.family,
         repeats(comparison),
         comparison.machine

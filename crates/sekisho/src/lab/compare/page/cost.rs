@@ -25,11 +25,10 @@ pub(super) fn section(out: &mut String, comparison: &Comparison) {
             return;
         };
         let times = bounce.map_or(String::new(), |bounce| format!(" · {:.1}×", cost.ns / bounce.ns));
-        // A part of the row is for the words.
-        let width = 62.0 * cost.ns / most;
+        let width = 100.0 * cost.ns / most;
         let _ = write!(
             out,
-            "<td><div class=\"bar\"><i style=\"width:{width:.1}%\"></i><b>{:.0} ns{}{times}<small>at {}/s</small></b></div></td>",
+            "<td><div class=\"bar\"><i style=\"--width:{width:.1}%\"></i><b>{:.0} ns{}{times}<small>at {}/s</small></b></div></td>",
             cost.ns,
             mark_edge(&behind.edges),
             si(cost.rate),

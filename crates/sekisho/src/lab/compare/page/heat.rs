@@ -23,7 +23,7 @@ pub(super) fn section(out: &mut String, comparison: &Comparison) {
         out,
         "<h2>Visitors who get through, by flood rate</h2>\n<p class=\"soft\">Share of visits served within {} s, in percent.</p>\n\
          <table class=\"heat\">",
-        comparison.deadline.as_secs()
+        comparison.deadline.as_secs_f64()
     );
     head(out, comparison);
     rows(out, comparison, |out, behind| behind.cells.iter().for_each(|one| cell(out, one)));

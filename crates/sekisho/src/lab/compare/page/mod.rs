@@ -177,10 +177,11 @@ fn notes(out: &mut String, comparison: &Comparison, command: &str) {
         "<h2>How it was measured</h2>\n<p>SYNs as Linux sends them, with scattered spoofed sources, half to a web server and half to a server \
          that greets first. Meanwhile {VISITS_PER_SECOND} visitors a second begin at each, from {SOURCES} addresses, whether those before \
          them are done or not; one who is not served within {} s has failed. Everything arrives over one link, whose receive work has one \
-         processor for itself. Each cell is a server that was just made.</p>\n\
+         processor for itself. Each cell is a server that was just made. Costs are measured without visitors, under a flood of about a quarter \
+         more than the processor can take; or at the highest rate, if it can take nearly all of that.</p>\n\
          <p>Ratios and the order of the rows carry over to other machines, nanoseconds and the rates at which a defence gives way do not.</p>\n\
          <p>Made in {:.0} min by <code>{}</code>; an asterisk marks cells that something else on the machine disturbed.</p>\n<dl>",
-        comparison.deadline.as_secs(),
+        comparison.deadline.as_secs_f64(),
         (comparison.elapsed.as_secs_f64() / 60.0).max(1.0),
         escape(command)
     );
