@@ -74,10 +74,10 @@ fn latency(out: &mut String, comparison: &Comparison) {
 fn cost(out: &mut String, comparison: &Comparison) {
     out.push_str(
         "\n## What a frame costs\n\nAt each defence's edge: on the receive processor, under a flood of about a quarter more than it can take, \
-         or the highest rate if it can take nearly all of that. The last column is of the highest rate.\n\n",
+         or the highest rate if it can take nearly all of that.\n\n",
     );
     let columns =
-        ["ns a frame", "flood sent", "lost in the ring", "taken by others", "steal", "lost in the ring at most"];
+        ["ns a frame", "flood sent", "lost in the ring", "taken by others", "steal", "lost at the highest rate"];
     head(out, "defence", columns.iter().map(|word| (*word).into()));
     for behind in &comparison.defences {
         let spread = |of: fn(&Edge) -> f64| behind.edges.spread(of);
