@@ -31,7 +31,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=240))]
     pub minutes: u16,
     /// At most so many rounds.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
+    #[arg(long, value_name = "N", default_value_t = plan::ROUNDS, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub rounds: u8,
     /// Only this defence; may be given several times. A wrong name lists them all.
     #[arg(long = "defence", value_name = "NAME", value_parser = plan::defence)]
@@ -43,7 +43,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "4|6", default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..=6))]
     pub family: u8,
     /// Visitors begin for so long in each cell, in seconds.
-    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = plan::seconds)]
+    #[arg(long, value_name = "N", default_value_t = plan::SECONDS, value_parser = plan::seconds)]
     pub seconds: f64,
     /// Also write a page with charts (.html) or a table (.md); may be given several times.
     #[arg(long = "report", value_name = "FILE", value_parser = plan::report)]

@@ -40,6 +40,11 @@ const QUICK_DEADLINE: Duration = Duration::from_millis(1500);
 /// How long visitors begin in each cell of `--quick`, so that all of it stays below 90 s.
 const QUICK_WINDOW: Duration = Duration::from_millis(500);
 
+/// The most rounds, unless others are asked for.
+pub const ROUNDS: u8 = 5;
+/// How long visitors begin in each cell, in seconds, unless asked for otherwise.
+pub const SECONDS: f64 = 1.0;
+
 /// The plan of the arguments.
 pub fn of(args: &CompareArgs) -> Result<Plan, Failure> {
     let program = std::env::current_exe();
@@ -75,6 +80,12 @@ pub fn command_line(args: &CompareArgs) -> String {
         line.push_str(" --quick");
     } else {
         let _ = write!(line, " --minutes {}", args.minutes);
+        if args.rounds != ROUNDS {
+            let _ = write!(line, " --rounds {}", args.rounds);
+        }
+        if args.seconds != SECONDS {
+            let _ = write!(line, " --seconds {}", args.seconds);
+        }
     }
     if args.family == 6 {
         line.push_str(" --family 6");
@@ -137,7 +148,29 @@ pub fn report(text: &str) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: CompareArgs,
+    }
+
+    fn repeated(words: &str) -> String {
+        command_line(&Line::parse_from(words.split(' ')).args)
+    }
+
+    #[test]
+    fn the_command_that_repeats_it() {
+        assert_eq!(repeated("compare --quick"), "sudo sekisho lab compare --quick");
+        assert_eq!(
+            repeated("compare --rounds 1 --seconds 0.5 --defence none --rate 1500k"),
+            "sudo sekisho lab compare --minutes 25 --rounds 1 --seconds 0.5 --defence none --rate 1500k"
+        );
+        assert_eq!(repeated("compare --minutes 8 --family 6"), "sudo sekisho lab compare --minutes 8 --family 6");
+    }
 
     #[test]
     fn rates_are_read_as_they_are_written() {

@@ -42,9 +42,14 @@ fn cell(out: &mut String, cell: &Cell) {
          <rect x=\"0\" y=\"5.5\" width=\"100\" height=\"1\"/><line x1=\"{from:.1}\" y1=\"6\" x2=\"{to:.1}\" y2=\"6\"/>\
          <rect class=\"dot\" x=\"{:.1}\" y=\"1\" width=\"4\" height=\"10\"/></svg>{median} – {most}</td>",
         from - 2.0,
-        median = time(Some(median)),
-        most = time(Some(most)),
+        median = unbroken(median),
+        most = unbroken(most),
     );
+}
+
+/// A time that is not broken before its unit.
+fn unbroken(value: Duration) -> String {
+    time(Some(value)).replace(' ', "\u{a0}")
 }
 
 /// The place of a time on the scale, in percent.
