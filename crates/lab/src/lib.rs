@@ -8,7 +8,8 @@
 //! - [`clients`] are the legitimate visitors, [`bots`] the hosts that connect and then keep silent, [`stack`] clients of other systems.
 //! - [`servers`] are nginx, OpenSSH and Postfix with configurations of their own, and a tiny server for unit tests.
 //! - [`middle`] puts nftables rules in the way: lost ACKs, NAT routers, SYNPROXY.
-//! - [`road`] is a client far away. [`trial`] tries a policy. [`conform`] plays conversations packet by packet; [`guard`] runs Sekisho itself; [`leftover`] takes away what the dead left.
+//! - `gateway` puts the server behind a gateway. [`road`] is a client far away. [`trial`] tries a policy. [`conform`] plays
+//!   conversations packet by packet; [`guard`] runs Sekisho itself; [`leftover`] takes away what the dead left.
 //! - [`counters`] reads what the kernel counted.
 //! - [`compare`] puts one defence after another in front of the server.
 //!
@@ -34,6 +35,7 @@ pub mod conform;
 pub mod counters;
 mod error;
 pub mod flood;
+mod gateway;
 pub mod guard;
 pub mod leftover;
 pub mod middle;

@@ -136,20 +136,34 @@ pub fn synproxy(server: &Netns, port: u16) -> Result<Rules> {
 ///
 /// As [`Rules::add`]; a sysctl that cannot be set.
 pub fn synproxy_ports(server: &Netns, ports: &[u16]) -> Result<Rules> {
+    synproxy_at("input", server, ports)
+}
+
+/// The same on a gateway, before ports of the servers that it forwards to.
+///
+/// # Errors
+///
+/// As [`Rules::add`]; a sysctl that cannot be set.
+pub fn synproxy_forwarded(gateway: &Netns, ports: &[u16]) -> Result<Rules> {
+    synproxy_at("forward", gateway, ports)
+}
+
+/// `hook` is the chain's name too: where the packets pass that are meant.
+fn synproxy_at(hook: &str, namespace: &Netns, ports: &[u16]) -> Result<Rules> {
     let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let rules = Rules::add(
-        server,
+        namespace,
         "inet synproxy_front",
         &format!(
             "chain before {{ type filter hook prerouting priority raw; policy accept;\n\
              tcp dport {{ {ports} }} tcp flags & (fin | syn | rst | ack) == syn notrack; }}\n\
-             chain input {{ type filter hook input priority 0; policy accept;\n\
+             chain {hook} {{ type filter hook {hook} priority 0; policy accept;\n\
              tcp dport {{ {ports} }} ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm\n\
              tcp dport {{ {ports} }} ct state invalid counter drop; }}"
         ),
     )?;
-    server.sysctl("net.netfilter.nf_conntrack_tcp_loose", "0")?;
-    server.sysctl("net.ipv4.tcp_syncookies", "1")?;
+    namespace.sysctl("net.netfilter.nf_conntrack_tcp_loose", "0")?;
+    namespace.sysctl("net.ipv4.tcp_syncookies", "1")?;
     Ok(rules)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use libbpf_rs::Link;
 
 use super::bound::{self, Bound};
-use super::gateway;
+use crate::gateway;
 use crate::guard::Guard;
 use crate::middle::{self, KernelCookies, Rules};
 use crate::topology::{DEVICE, Host, client_for};

@@ -21,7 +21,6 @@ pub mod cpu;
 pub mod defence;
 pub mod edge;
 mod fate;
-mod gateway;
 pub mod machine;
 pub mod values;
 

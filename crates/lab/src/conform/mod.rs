@@ -2,15 +2,17 @@
 //!
 //! - [`script`](parse) is the language: `crates/lab/conversations/*.txt` are written in it, and docs/operations/conformance.md explains it.
 //! - `flow` is one end of a connection, with the rules that hold for every segment, whatever a case is about.
-//! - `play` plays a case, `place` is the server and the defence in front of it, `wire` and `tap` are bytes and a device.
+//! - `play` plays a case; [`subject`](Subject) says who is tried, `place` is the server and the defence in front of it; `wire` and `tap` are
+//!   bytes and a device.
 //!
-//! The peer is no kernel: it is this program with a packet socket at the router's end of the server's link, so it can say what no kernel
-//! would. Every case has addresses of its own, and several are played at the same time.
+//! The peer is no kernel: it is this program with a packet socket at the router's end of the link to the server, or to the gateway before
+//! it, so it can say what no kernel would. Every case has addresses of its own, and several are played at the same time.
 
 mod flow;
 mod place;
 mod play;
 mod script;
+mod subject;
 pub(crate) mod tap;
 mod wire;
 
@@ -19,8 +21,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-pub use place::Subject;
 pub use script::{Case, Mistake, Service, parse};
+pub use subject::Subject;
 
 use place::Place;
 use play::Fault;
@@ -35,8 +37,8 @@ const FILES: [(&str, &str); 5] = [
     ("end", include_str!("../../conversations/end.txt")),
     ("road", include_str!("../../conversations/road.txt")),
 ];
-/// Cases that are played at the same time.
-const AT_ONCE: usize = 8;
+/// Cases that are played at the same time. They mostly wait; more would only make `ss` wait for itself.
+const AT_ONCE: usize = 16;
 
 /// All cases that come with the program.
 ///
@@ -69,6 +71,8 @@ pub struct Request {
 pub struct Outcome {
     /// Who was tried.
     pub subject: Subject,
+    /// Whose answers were tried thereby ([`Subject::stands_on`]).
+    pub stands_on: Option<Subject>,
     /// The case's name.
     pub case: String,
     /// 4 or 6.
@@ -154,7 +158,8 @@ fn one(place: &Place, subject: Subject, case: &Case, family: u8) -> Result<Outco
     let known =
         case.except.as_ref().filter(|(who, _)| fault.is_some() && who.iter().any(|name| name == subject.name()));
     let known = known.map(|(_, why)| why.clone());
-    Ok(Outcome { subject, case: case.name.clone(), family, fault, known, log: played.log })
+    let stands_on = subject.stands_on(case.service);
+    Ok(Outcome { subject, stands_on, case: case.name.clone(), family, fault, known, log: played.log })
 }
 
 #[cfg(test)]

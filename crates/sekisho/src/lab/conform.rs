@@ -1,5 +1,6 @@
 //! `sekisho lab conform`: packet conversations against Sekisho and others, and who passes what.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -17,7 +18,7 @@ pub struct ConformArgs {
     #[arg(long = "case", value_name = "NAME")]
     pub cases: Vec<String>,
     /// Against whom; the kernel itself is what the cases are checked by.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Who::Kernel, Who::Sekisho, Who::Challenge, Who::Cookies, Who::Synproxy])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Who::value_variants().to_vec())]
     pub against: Vec<Who>,
     /// Over IPv4, IPv6 or both.
     #[arg(long, value_name = "4|6", value_delimiter = ',', default_values_t = [4, 6], value_parser = family)]
@@ -28,7 +29,7 @@ pub struct ConformArgs {
     /// The outcome as a table in Markdown, as in docs/operations/conformance.md.
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
-    /// Only list the cases.
+    /// Only list the cases, and against whom they are played.
     #[arg(long, conflicts_with_all = ["json", "markdown"])]
     pub list: bool,
 }
@@ -42,10 +43,16 @@ pub enum Who {
     Sekisho,
     /// Sekisho with challenges for all services.
     Challenge,
+    /// Sekisho's nftables table as it comes: the kernel's cookies when a queue is full.
+    Nftables,
+    /// The same with its synproxy before services where the client speaks first.
+    NftablesSynproxy,
     /// The kernel's SYN cookies.
     Cookies,
     /// nftables' synproxy.
     Synproxy,
+    /// nftables' synproxy on a gateway, with the server behind it.
+    SynproxyGateway,
 }
 
 impl From<Who> for Subject {
@@ -54,8 +61,11 @@ impl From<Who> for Subject {
             Who::Kernel => Self::Kernel,
             Who::Sekisho => Self::Sekisho,
             Who::Challenge => Self::Challenge,
+            Who::Nftables => Self::Nftables,
+            Who::NftablesSynproxy => Self::NftablesSynproxy,
             Who::Cookies => Self::Cookies,
             Who::Synproxy => Self::Synproxy,
+            Who::SynproxyGateway => Self::SynproxyGateway,
         }
     }
 }
@@ -64,7 +74,7 @@ pub fn family(text: &str) -> Result<u8, String> {
     text.parse().ok().filter(|family| [4, 6].contains(family)).ok_or_else(|| "4 or 6 is wanted".into())
 }
 
-/// Plays them. Fails if Sekisho did not pass everything.
+/// Plays them. Fails if Sekisho did not pass everything, or its table less than what it stands on.
 pub fn conform(args: &ConformArgs) -> Result<(), Failure> {
     let cases = chosen(&args.cases)?;
     if args.list {
@@ -73,6 +83,7 @@ pub fn conform(args: &ConformArgs) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::from_error("cannot find this program", error))?;
     let subjects: Vec<Subject> = args.against.iter().copied().map(Into::into).collect();
     let request = Request { program, subjects, cases, families: args.family.clone() };
+    tell_unjudged(&request);
     let outcomes = conform::run(&request, &tell).map_err(failed)?;
     let shown = if args.json {
         format!("{:#}\n", as_json(&request, &outcomes))
@@ -94,10 +105,31 @@ fn chosen(names: &[String]) -> Result<Vec<Case>, Failure> {
 }
 
 fn listed(cases: &[Case]) -> String {
-    cases.iter().fold(String::new(), |mut text, case| {
+    let mut text = cases.iter().fold(String::new(), |mut text, case| {
         let _ = writeln!(text, "{}\n    {}\n    {}", case.name, case.about, case.rule);
         text
-    })
+    });
+    text.push_str("\nPlayed against (--against):\n");
+    for subject in Subject::ALL {
+        let _ = writeln!(text, "    {:17}  {}", subject.name(), subject.about());
+    }
+    text
+}
+
+/// Whose faults will be shown only, a line each, on stderr.
+fn tell_unjudged(request: &Request) {
+    for subject in &request.subjects {
+        let bases: BTreeSet<_> = request.cases.iter().filter_map(|case| subject.stands_on(case.service)).collect();
+        for base in bases.difference(&request.subjects.iter().copied().collect()) {
+            // A closed stderr is no reason to stop.
+            let _ = writeln!(
+                std::io::stderr(),
+                "{} stands on {base}: without `--against {base}` beside it, what it shares is not told from what is its own",
+                subject.name(),
+                base = base.name()
+            );
+        }
+    }
 }
 
 /// Progress, a line each, on stderr.
@@ -107,17 +139,24 @@ fn tell(outcome: &Outcome) {
         .as_ref()
         .map_or_else(|| "passed".to_owned(), |wrong| format!("FAILED at `{}`: {}", wrong.step, wrong.why));
     // A closed stderr is no reason to stop.
-    let _ = writeln!(std::io::stderr(), "{:9} IPv{family} {case}: {how}", subject.name());
+    let _ = writeln!(std::io::stderr(), "{:17} IPv{family} {case}: {how}", subject.name());
 }
 
-/// Sekisho has to pass, and so has the kernel, or the cases are wrong.
+/// How the same went against whom an outcome's subject stands on, if that was played.
+fn base<'a>(outcomes: &'a [Outcome], outcome: &Outcome) -> Option<&'a Outcome> {
+    let same = |other: &&Outcome| other.case == outcome.case && other.family == outcome.family;
+    outcomes.iter().filter(same).find(|other| Some(other.subject) == outcome.stands_on)
+}
+
+/// Whether something is wrong that is Sekisho's to mend, or the case's. Sekisho has to pass, and so has the kernel, or the cases are wrong.
+/// Sekisho's table has to pass what the kernel's own means do: what those get wrong, no rule can mend.
+fn is_ours(outcomes: &[Outcome], outcome: &Outcome) -> bool {
+    let spoilt = || base(outcomes, outcome).is_some_and(|base| base.fault.is_none());
+    outcome.fault.is_some() && outcome.known.is_none() && (outcome.subject.must_pass() || spoilt())
+}
+
 fn judge(outcomes: &[Outcome]) -> Result<(), Failure> {
-    let must = |subject| !matches!(subject, Subject::Cookies | Subject::Synproxy);
-    match outcomes
-        .iter()
-        .filter(|outcome| outcome.fault.is_some() && outcome.known.is_none() && must(outcome.subject))
-        .count()
-    {
+    match outcomes.iter().filter(|outcome| is_ours(outcomes, outcome)).count() {
         0 => Ok(()),
         n => {
             Err(Failure::new(format!("{n} conversations went wrong")).hint("`--case NAME` shows every segment of one"))
@@ -141,12 +180,18 @@ fn word(cell: &[&Outcome]) -> String {
     }
 }
 
-/// What went wrong in a cell, once for all families.
-fn reason(cell: &[&Outcome]) -> Option<String> {
-    let outcome = cell.iter().find(|outcome| outcome.fault.is_some())?;
+/// What went wrong in a cell, once for all families; what is ours goes before what is shared.
+fn reason(outcomes: &[Outcome], cell: &[&Outcome]) -> Option<String> {
+    let ours = cell.iter().find(|outcome| is_ours(outcomes, outcome));
+    let outcome = ours.or_else(|| cell.iter().find(|outcome| outcome.fault.is_some()))?;
     let wrong = outcome.fault.as_ref()?;
-    let known = outcome.known.as_ref().map_or_else(String::new, |why| format!(" (on purpose: {why})"));
-    Some(format!("at `{}`: {}{known}", wrong.step, wrong.why))
+    let beside = match (&outcome.known, base(outcomes, outcome)) {
+        (Some(why), _) => format!(" (on purpose: {why})"),
+        (None, Some(base)) if base.fault.is_some() => format!(" (shared with {})", base.subject.name()),
+        (None, Some(base)) => format!(" (not shared with {})", base.subject.name()),
+        (None, None) => String::new(),
+    };
+    Some(format!("at `{}`: {}{beside}", wrong.step, wrong.why))
 }
 
 fn passed(outcomes: &[Outcome], subject: Subject) -> String {
@@ -155,21 +200,26 @@ fn passed(outcomes: &[Outcome], subject: Subject) -> String {
     format!("{good}/{}", of.len())
 }
 
+/// How wide a column is: its name, and the longest word.
+fn column(subject: Subject) -> usize {
+    subject.name().len().max("FAIL (IPv4)".len())
+}
+
 fn table(request: &Request, outcomes: &[Outcome]) -> String {
     let width = request.cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
     let mut text = format!("{:width$}", "");
     for subject in &request.subjects {
-        let _ = write!(text, "  {:<11}", subject.name());
+        let _ = write!(text, "  {:<1$}", subject.name(), column(*subject));
     }
     for case in &request.cases {
         let _ = write!(text, "\n{:width$}", case.name);
         for subject in &request.subjects {
-            let _ = write!(text, "  {:<11}", word(&cell(outcomes, &case.name, *subject)));
+            let _ = write!(text, "  {:<1$}", word(&cell(outcomes, &case.name, *subject)), column(*subject));
         }
     }
     let _ = write!(text, "\n{:width$}", "passed");
     for subject in &request.subjects {
-        let _ = write!(text, "  {:<11}", passed(outcomes, *subject));
+        let _ = write!(text, "  {:<1$}", passed(outcomes, *subject), column(*subject));
     }
     text.push('\n');
     for (case, subject, why) in reasons(request, outcomes) {
@@ -181,10 +231,9 @@ fn table(request: &Request, outcomes: &[Outcome]) -> String {
 
 fn reasons<'a>(request: &'a Request, outcomes: &'a [Outcome]) -> impl Iterator<Item = (&'a str, Subject, String)> {
     request.subjects.iter().flat_map(move |subject| {
-        request
-            .cases
-            .iter()
-            .filter_map(move |case| Some((&case.name[..], *subject, reason(&cell(outcomes, &case.name, *subject))?)))
+        request.cases.iter().filter_map(move |case| {
+            Some((&case.name[..], *subject, reason(outcomes, &cell(outcomes, &case.name, *subject))?))
+        })
     })
 }
 
@@ -228,6 +277,8 @@ fn as_json(request: &Request, outcomes: &[Outcome]) -> Value {
             "passed": outcome.fault.is_none(),
             "step": outcome.fault.as_ref().map(|wrong| &wrong.step),
             "on_purpose": outcome.known,
+            "stands_on": outcome.stands_on.map(Subject::name),
+            "ours": is_ours(outcomes, outcome),
             "why": outcome.fault.as_ref().map(|wrong| &wrong.why),
             "segments": outcome.log,
         })
@@ -239,7 +290,7 @@ fn as_json(request: &Request, outcomes: &[Outcome]) -> Value {
 mod tests {
     use std::path::PathBuf;
 
-    use sekisho_lab::conform::Wrong;
+    use sekisho_lab::conform::{Service, Wrong};
 
     use super::*;
 
@@ -251,6 +302,7 @@ mod tests {
         let request = Request { program: PathBuf::new(), subjects, cases, families: vec![4, 6] };
         let outcome = |subject, case: usize, family, why: Option<&str>| Outcome {
             subject,
+            stands_on: subject.stands_on(Service::Echo),
             case: names[case].clone(),
             family,
             fault: why.map(|why| Wrong { step: "< SYN,ACK".into(), why: why.into() }),
@@ -269,5 +321,27 @@ mod tests {
         assert!(text.contains("2/2          1/2"), "{text}");
         assert!(judge(&outcomes).is_ok(), "only the others may fail");
         assert!(judge(&[outcome(Subject::Sekisho, 1, 4, Some("x"))]).is_err());
+    }
+
+    #[test]
+    fn the_table_answers_for_what_the_kernel_gets_right() {
+        let outcome = |subject: Subject, family, fails: bool| Outcome {
+            subject,
+            stands_on: subject.stands_on(Service::Echo),
+            case: "x".into(),
+            family,
+            fault: fails.then(|| Wrong { step: "< SYN,ACK".into(), why: "nothing came".into() }),
+            known: None,
+            log: Vec::new(),
+        };
+        let (table, cookies) = (Subject::Nftables, Subject::Cookies);
+        let shared = [outcome(table, 4, true), outcome(cookies, 4, true), outcome(cookies, 6, false)];
+        assert!(judge(&shared).is_ok());
+        assert!(reason(&shared, &cell(&shared, "x", table)).unwrap().ends_with("nothing came (shared with cookies)"));
+        assert!(judge(&[outcome(table, 4, true)]).is_ok(), "nothing to compare it with");
+        let own =
+            [outcome(table, 4, true), outcome(cookies, 4, true), outcome(table, 6, true), outcome(cookies, 6, false)];
+        assert!(judge(&own).is_err());
+        assert!(reason(&own, &cell(&own, "x", table)).unwrap().ends_with("(not shared with cookies)"));
     }
 }

@@ -14,7 +14,7 @@ const MAC_INSIDE: [u8; 6] = [2, 0, 0, 0, 0, 0x20];
 const MAC_BACKEND: [u8; 6] = [2, 0, 0, 0, 0, 0x21];
 
 /// Makes the host's server a gateway, and returns the server behind it.
-pub(super) fn put_behind(host: &Host) -> Result<Netns> {
+pub(crate) fn put_behind(host: &Host) -> Result<Netns> {
     let backend = Netns::new("backend")?;
     let gateway = &host.server;
     topology::join(gateway, "inside", MAC_INSIDE, &backend, MAC_BACKEND)?;
