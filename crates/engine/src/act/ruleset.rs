@@ -239,7 +239,8 @@ fn services(wish: &Wish) -> Vec<Rule<'static>> {
     rules
 }
 
-/// Synproxy sees SYNs (untracked), the clients' ACKs (invalid to connection tracking, which never saw a SYN), and nothing else.
+/// Synproxy sees SYNs (untracked), the clients' ACKs (invalid to connection tracking, which never saw a SYN), and nothing else: a SYN-ACK that
+/// nobody asked for, which it takes for a SYN and would answer, is as invalid as an ACK without a cookie.
 fn late(wish: &Wish) -> Vec<Rule<'static>> {
     let Some(proxy) = wish.proxy.as_ref().filter(|_| !wish.observe) else { return Vec::new() };
     let state = |states: &[&str]| {
@@ -255,7 +256,7 @@ fn late(wish: &Wish) -> Vec<Rule<'static>> {
     vec![
         rule(
             "late",
-            vec![to_ports(proxy), state(&["invalid", "untracked"]), Statement::SynProxy(answer)],
+            vec![to_ports(proxy), not_synack(), state(&["invalid", "untracked"]), Statement::SynProxy(answer)],
             "synproxy: the handshake is finished before the service sees it",
         ),
         rule("late", stop(wish, vec![to_ports(proxy), state(&["invalid"])]), "synproxy: an ACK without a valid cookie"),
@@ -503,6 +504,10 @@ fn syn_alone() -> Statement<'static> {
 
 fn not_syn() -> Statement<'static> {
     differs(masked_flags(&["fin", "syn", "rst", "ack"]), text("syn"))
+}
+
+fn not_synack() -> Statement<'static> {
+    differs(masked_flags(&["syn", "ack"]), Expression::List(["syn", "ack"].map(text).into()))
 }
 
 /// Only packets of this family have such an address; said aloud where a statement rather than a match reads it.

@@ -82,6 +82,20 @@ fn without_a_wish_only_the_malformed_is_dropped() {
 }
 
 #[test]
+fn synproxy_is_shown_no_synack() {
+    let rules = rules(&full());
+    let mut late = rules.iter().filter(|(chain, ..)| chain == "late").map(|(_, _, expr)| expr.as_array().unwrap());
+    let (answers, drops) = (late.next().unwrap(), late.next().unwrap());
+    let at = |name: &str| answers.iter().position(|statement| statement.get(name).is_some()).unwrap();
+    let spared = answers.iter().position(|statement| {
+        statement.pointer("/match/op") == Some(&"!=".into())
+            && statement.pointer("/match/right") == Some(&serde_json::json!(["syn", "ack"]))
+    });
+    assert!(spared.unwrap() < at("synproxy"), "{answers:?}");
+    assert!(drops.last().unwrap().get("drop").is_some(), "what is left over is not let in: {drops:?}");
+}
+
+#[test]
 fn observing_has_no_synproxy_which_would_answer() {
     let wish = Wish { observe: true, ..full() };
     assert!(!json(&wish).unwrap().contains("synproxy"));
