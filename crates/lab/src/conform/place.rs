@@ -82,9 +82,9 @@ impl Place {
     pub(super) fn keep_armed(&self) -> Result<()> {
         let Some(arming) = self.subject.arming() else { return Ok(()) };
         while !self.over.load(Ordering::Relaxed) {
-            let begin = |service: &Service| {
-                self.host.flood(Shot::syn(self.server(*service, 4)).rate(arming.rate).seconds(20))?.start()
-            };
+            // Steady: a burst that makes up for what was missed would fill the ring that the conversations' frames need.
+            let shot = |service| Shot::syn(self.server(service, 4)).rate(arming.rate).seconds(20).steady();
+            let begin = |service: &Service| self.host.flood(shot(*service))?.start();
             let floods = arming.services.iter().map(begin).collect::<Result<Vec<_>>>()?;
             while !self.over.load(Ordering::Relaxed) && !floods.iter().all(crate::flood::Running::is_over) {
                 thread::sleep(Duration::from_millis(20));

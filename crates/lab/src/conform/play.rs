@@ -181,7 +181,7 @@ impl Player<'_> {
 
     fn transmit(&mut self, at: usize, segment: Segment, frame: Vec<u8>) -> Done {
         self.note('>', at, &segment);
-        self.tap.send(&frame)?;
+        self.tap.send_surely(&frame)?;
         self.flow(at).last = Some((segment, frame));
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Player<'_> {
                 (reset.data, reset.options, reset.window) = (Vec::new(), super::wire::Options::default(), 0);
                 let frame = reset.frame(&[], MACS, self.flow(at).extension);
                 self.note('>', at, &reset);
-                self.tap.send(&frame)?;
+                self.tap.send_surely(&frame)?;
                 // Linux waits for 10 ms.
                 self.flow(at).syn_due = Some(Instant::now() + Duration::from_millis(10));
                 Ok(())
@@ -250,7 +250,7 @@ impl Player<'_> {
             flow.syn_due = Some(Instant::now() + flow.syn_wait);
             if let Some((segment, frame)) = flow.syn.clone() {
                 self.note('>', at, &segment);
-                self.tap.send(&frame)?;
+                self.tap.send_surely(&frame)?;
             }
         }
         Ok(())
@@ -482,7 +482,7 @@ impl Player<'_> {
         let Some(segment) = flow.last_data.clone() else { return wrong("no data came that could be too big") };
         let server = flow.server();
         self.log.push(format!("{:7.3} > ICMP: too big for {mtu} bytes", self.begun.elapsed().as_secs_f64()));
-        self.tap.send(&too_big(self.place.router(server), &segment, mtu, MACS))?;
+        self.tap.send_surely(&too_big(self.place.router(server), &segment, mtu, MACS))?;
         Ok(())
     }
 

@@ -49,6 +49,19 @@ impl Tap {
         Ok(())
     }
 
+    /// Sends a frame that must not be lost: where the ring at the other end is full, once there is room, at most a fifth of a second later.
+    pub(crate) fn send_surely(&self, frame: &[u8]) -> io::Result<()> {
+        let until = Instant::now() + Duration::from_millis(200);
+        loop {
+            match self.send(frame) {
+                Err(full) if full.raw_os_error() == Some(libc::ENOBUFS) && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                sent => return sent,
+            }
+        }
+    }
+
     /// The next frame, if one comes by then.
     pub(crate) fn receive(&self, until: Instant) -> io::Result<Option<Vec<u8>>> {
         let mut frame = vec![0; FRAME_MAX];
