@@ -39,18 +39,44 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Kernel, Sekisho with cookies, Sekisho with challenges; over IPv4 and IPv6.
+/// Kernel, Sekisho with cookies, Sekisho with challenges, and Sekisho's table beside what it stands on; over IPv4 and IPv6.
 #[test]
 fn every_conversation_goes_as_it_must() {
+    const WHO: &str = "kernel,sekisho,challenge,nftables,cookies";
     let _alone = alone();
-    let mut said = run(&["conform", "--against", "kernel,sekisho,challenge"]);
+    let mut said = run(&["conform", "--against", WHO]);
     if !said.status.success() {
         // A machine that stands still for a second loses a segment that no script sends again. What fails twice is wrong.
         println!("{}{}", text(&said.stdout), text(&said.stderr));
-        said = run(&["conform", "--against", "kernel,sekisho,challenge"]);
+        said = run(&["conform", "--against", WHO]);
     }
     assert!(said.status.success(), "{}{}", text(&said.stdout), text(&said.stderr));
     assert!(text(&said.stdout).contains("\npassed "), "{}", text(&said.stdout));
+}
+
+/// The table's synproxy is not shown what is no SYN, and the socket behind a gateway is found.
+#[test]
+fn synproxy_of_the_table_and_on_a_gateway() {
+    let _alone = alone();
+    let mut arguments = vec!["conform", "--against", "nftables-synproxy,synproxy-gateway"];
+    for case in ["all-options", "greeting", "simultaneous-open", "syn-with-fin"] {
+        arguments.extend(["--case", case]);
+    }
+    let said = run(&arguments);
+    let (out, errors) = (text(&said.stdout), text(&said.stderr));
+    assert!(said.status.success(), "{out}{errors}");
+    assert!(errors.contains("nftables-synproxy stands on synproxy: without"), "{errors}");
+    let row = |case: &str| {
+        let line = out.lines().find(|line| line.split_whitespace().next() == Some(case)).unwrap_or_default();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for case in ["all-options", "greeting"] {
+        assert_eq!(row(case), ["pass", "pass"], "{out}");
+    }
+    // What the gateway makes of these is the kernel's affair.
+    for case in ["simultaneous-open", "syn-with-fin"] {
+        assert_eq!(row(case)[0], "pass", "{out}");
+    }
 }
 
 /// A lab with everything in it that could be left: namespaces, Sekisho, a flood, servers.
