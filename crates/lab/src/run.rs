@@ -40,7 +40,7 @@ fn marked(command: &mut Command) -> &mut Command {
 }
 
 /// The command line as one would type it.
-fn line_of(command: &Command) -> String {
+pub(crate) fn line_of(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
         line.push(' ');

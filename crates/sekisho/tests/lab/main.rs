@@ -4,6 +4,7 @@
 
 mod bpf;
 mod interrupted;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -115,7 +116,7 @@ fn written_down(folder: &Path) -> PathBuf {
     folder.join("41.json")
 }
 
-/// What hit another host comes once more, here at visitors who share an address and are far away.
+/// What hit another host comes once more, here at visitors who share an address and a line, and are far away.
 #[test]
 fn an_incident_is_drilled() {
     let _alone = alone();
@@ -125,7 +126,7 @@ fn an_incident_is_drilled() {
     fs::write(&policy, "[verified]\ncapacity4 = 4096\ncapacity6 = 4096\n[limits]\nsource = 5\n").unwrap();
     let (incident, policy) = (incident.to_str().unwrap(), policy.to_str().unwrap());
     let asked = ["drill", "--incident", incident, "--config", policy, "--seconds", "1"];
-    let drilled = run(&[&asked[..], &["--behind-nat", "--delay", "20ms", "--json"]].concat());
+    let drilled = run(&[&asked[..], &["--behind-nat", "--delay", "20ms", "--speed", "4mbit", "--json"]].concat());
     let said = format!("{}{}", text(&drilled.stdout), text(&drilled.stderr));
     let report: Value = serde_json::from_slice(&drilled.stdout).unwrap_or_else(|_| panic!("{said}"));
     println!("{said}");
@@ -134,6 +135,7 @@ fn an_incident_is_drilled() {
     let [port] = &report["ports"].as_array().unwrap()[..] else { panic!("{said}") };
     assert_eq!(port["port"], 80);
     assert!(port["flood"]["segments"].as_u64().unwrap() > 1000, "{said}");
+    assert_eq!(report["way"]["bits_per_second"], 4_000_000);
     let calm = &port["calm"];
     assert!(calm["regulars"]["complete"].as_u64().unwrap() > 0, "{said}");
     let median = calm["regulars"]["first_byte_ms"]["median"].as_f64().unwrap();
