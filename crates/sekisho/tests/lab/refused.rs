@@ -51,7 +51,7 @@ fn files_that_are_not_what_they_should_be() {
     for name in ["text.pcap", "empty.pcap"] {
         refused(&run(&["replay", &path(name)]), 2, &[name, "is no capture (pcap or pcapng)", "hint: `tcpdump"]);
     }
-    capture(&path("acks.pcap").as_ref(), 0x10, 20);
+    capture(path("acks.pcap").as_ref(), 0x10, 20);
     refused(&run(&["replay", &path("acks.pcap")]), 2, &["acks.pcap has no SYNs", "hint: `tcpdump"]);
     refused(&run(&["drill", "--incident", "4000000000"]), 2, &["no incident 4000000000", "hint: `sekisho incidents`"]);
     refused(&run(&["conform", "--case", "none"]), 2, &["no case none", "hint: `sekisho lab conform --list`"]);
