@@ -39,6 +39,8 @@ pub(crate) const MARK: &str = "SEKISHO_LAB";
 const FOLDERS: &str = "sekisho-lab-";
 /// How long killed programs may take to go.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a program is asked to take away what it did.
+const OFF_TRIES: usize = 3;
 /// How long the threads of a killed lab may take to go.
 const DYING: Duration = Duration::from_secs(5);
 
@@ -347,8 +349,7 @@ fn remove_namespace(name: &str, programs: &BTreeSet<PathBuf>, cleaned: &mut Clea
     // An `ip netns add` that was killed may leave a name without a namespace, in which there is nothing to run.
     let there = is_namespace(&Path::new(netns::FOLDER).join(name));
     for program in programs.iter().filter(|program| there && program.is_file()) {
-        let off = run::output(Command::new("ip").args(["netns", "exec", name]).arg(program).arg("off"));
-        match off {
+        match off(name, program) {
             Ok(said) if said.contains("Nothing was on") => {}
             Ok(_) => cleaned.removed.push(Removed::Protection(name.into())),
             Err(error) => cleaned.left.push(format!("Sekisho in {name}: {error}")),
@@ -358,6 +359,21 @@ fn remove_namespace(name: &str, programs: &BTreeSet<PathBuf>, cleaned: &mut Clea
         Ok(_) => cleaned.removed.push(Removed::Namespace(name.into())),
         Err(error) => cleaned.left.push(format!("{name}: {error}")),
     }
+}
+
+/// Has a program take away what it did to a namespace. Again if it fails: another Sekisho on this machine, which sweeps what nobody holds
+/// any more, may have taken a part of it at the same moment.
+fn off(name: &str, program: &Path) -> Result<String> {
+    let try_once = || run::output(Command::new("ip").args(["netns", "exec", name]).arg(program).arg("off"));
+    let mut tried = try_once();
+    for _ in 1..OFF_TRIES {
+        if tried.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        tried = try_once();
+    }
+    tried
 }
 
 /// Whether a namespace stands behind a name: it is then on another device than the folder of the names.
