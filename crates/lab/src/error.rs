@@ -35,6 +35,21 @@ pub enum Error {
         /// libbpf's answer.
         source: libbpf_rs::Error,
     },
+    /// A program that was to stay ended.
+    #[error("`{command}` ended ({status}) before {what}{said}")]
+    Ended {
+        /// The command line.
+        command: String,
+        /// Its exit status.
+        status: String,
+        /// What it was waited for, as "it listened on port 80".
+        what: String,
+        /// What it said last; empty, or beginning with a separator.
+        said: String,
+    },
+    /// The server of a trial is not there for its visitors.
+    #[error("the server does not come up")]
+    Server(#[source] Box<Error>),
     /// A state did not come about in time.
     #[error("{what}: not within {seconds} s{detail}")]
     Timeout {

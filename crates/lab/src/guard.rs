@@ -27,7 +27,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] with its log if it ends instead, [`Error::Io`] if there is no such program.
+    /// [`Error::Ended`] with its log if it ends instead, [`Error::Timeout`] if it is not ready in time, [`Error::Io`] if there is no such program.
     pub fn start(namespace: &Netns, program: &Path, config: &str, arguments: &[&str]) -> Result<Self> {
         let folder = crate::leftover::folder("guard")?;
         let file = folder.path().join("sekisho.toml");
@@ -62,8 +62,13 @@ impl Guard {
             if String::from_utf8_lossy(&buffer[..size]).contains("READY=1") {
                 return Ok(());
             }
-            if !matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(None))) {
-                break;
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                return Err(Error::Ended {
+                    command: format!("{} run", self.program.display()),
+                    status: status.to_string(),
+                    what: "it was ready".into(),
+                    said: format!("; it said:\n{}", self.log()),
+                });
             }
         }
         Err(Error::Timeout {

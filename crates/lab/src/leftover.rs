@@ -39,6 +39,8 @@ pub(crate) const MARK: &str = "SEKISHO_LAB";
 const FOLDERS: &str = "sekisho-lab-";
 /// How long killed programs may take to go.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a program is asked to take away what it did.
+const OFF_TRIES: usize = 3;
 /// How long the threads of a killed lab may take to go.
 const DYING: Duration = Duration::from_secs(5);
 
@@ -215,11 +217,40 @@ fn id_of(rest: &str) -> Option<String> {
     Some(format!("{pid}-{start}"))
 }
 
-/// Whether the process still runs. One that is over and that nobody has waited for yet does not; its lock is let go already.
+/// Whether the process runs, and will go on. One that is over and that nobody has waited for yet does not; its lock is let go already.
+/// One that was killed a moment ago is waited for: who kills a lab and cleans up at once wants to find what it left.
 fn runs(id: &str) -> bool {
     let Some((pid, start)) = id.split_once('-') else { return true };
     let same = pid.parse().ok().and_then(netns::start_of) == start.parse().ok();
-    same && pid.parse().is_ok_and(|pid| !is_over(pid))
+    let goes_on = |pid: i32| {
+        let until = Instant::now() + DYING;
+        while is_dying(pid) && !is_over(pid) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        !is_over(pid)
+    };
+    same && pid.parse().is_ok_and(goes_on)
+}
+
+/// Whether a process that is not over yet was killed: SIGKILL waits for one of its threads, or the first of them is on its way out.
+fn is_dying(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let told = |file: PathBuf| fs::read_to_string(file).unwrap_or_default();
+    threads.into_iter().any(|thread| awaits_kill(&told(thread.path().join("status"))))
+        || is_exiting(&told(format!("/proc/{pid}/stat").into()))
+}
+
+/// Reads the pending signals of /proc/PID/task/TID/status: of the thread, and of the process.
+fn awaits_kill(status: &str) -> bool {
+    let pending = status.lines().filter_map(|line| line.split_once(":\t")).filter(|(key, _)| key.ends_with("Pnd"));
+    let kill = 1 << (Signal::SIGKILL as u32 - 1);
+    pending.filter_map(|(_, mask)| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & kill != 0)
+}
+
+/// Reads PF_EXITING of include/linux/sched.h in field 9 of /proc/PID/stat; field 3 is the first behind the name.
+fn is_exiting(stat: &str) -> bool {
+    let flags = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & 4 != 0)
 }
 
 /// The lock of a lab whose process is over. Killed threads may hold it for a moment longer: one that sends a flood is deep in the kernel.
@@ -245,9 +276,11 @@ fn clean_one(id: &str, cleaned: &mut Cleaned) -> Result<()> {
     let path = Path::new(LOCKS).join(id);
     let Some(lock) = lock_of_dead(&path)? else { return Ok(()) };
     let programs: BTreeSet<_> = fs::read_to_string(&path).unwrap_or_default().lines().map(PathBuf::from).collect();
+    // First its own programs: an `ip netns add` among them would make a namespace after they were listed.
+    end(marked().into_iter().filter(|(_, whose)| whose == id).map(|(pid, _)| pid).collect(), cleaned);
     let namespaces = namespaces_of(id);
-    end_programs(id, &namespaces, cleaned);
     for name in &namespaces {
+        end(inhabitants(name), cleaned);
         remove_namespace(name, &programs, cleaned);
     }
     remove_folders(id, cleaned);
@@ -282,15 +315,17 @@ fn marked() -> Vec<(i32, String)> {
     found.collect()
 }
 
-/// Kills what a dead lab started: whatever carries its mark, and whatever lives in its namespaces.
-fn end_programs(id: &str, namespaces: &[String], cleaned: &mut Cleaned) {
-    let mut pids: BTreeSet<i32> = marked().into_iter().filter(|(_, whose)| whose == id).map(|(pid, _)| pid).collect();
-    for name in namespaces {
-        let inhabitants = run::output(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
-        pids.extend(inhabitants.lines().filter_map(|line| line.trim().parse::<i32>().ok()));
-    }
-    // `ip netns pids` tells of a process that we would be ourselves, were we called from inside.
+/// Who lives in a namespace, whoever started it.
+fn inhabitants(name: &str) -> BTreeSet<i32> {
+    let told = run::output(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
+    let mut pids: BTreeSet<i32> = told.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    // That would be ourselves, were we called from inside.
     pids.remove(&(std::process::id() as i32));
+    pids
+}
+
+/// Kills what a dead lab started.
+fn end(pids: BTreeSet<i32>, cleaned: &mut Cleaned) {
     for pid in pids {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
         if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
@@ -311,9 +346,10 @@ fn is_over(pid: i32) -> bool {
 }
 
 fn remove_namespace(name: &str, programs: &BTreeSet<PathBuf>, cleaned: &mut Cleaned) {
-    for program in programs.iter().filter(|program| program.is_file()) {
-        let off = run::output(Command::new("ip").args(["netns", "exec", name]).arg(program).arg("off"));
-        match off {
+    // An `ip netns add` that was killed may leave a name without a namespace, in which there is nothing to run.
+    let there = is_namespace(&Path::new(netns::FOLDER).join(name));
+    for program in programs.iter().filter(|program| there && program.is_file()) {
+        match off(name, program) {
             Ok(said) if said.contains("Nothing was on") => {}
             Ok(_) => cleaned.removed.push(Removed::Protection(name.into())),
             Err(error) => cleaned.left.push(format!("Sekisho in {name}: {error}")),
@@ -323,6 +359,27 @@ fn remove_namespace(name: &str, programs: &BTreeSet<PathBuf>, cleaned: &mut Clea
         Ok(_) => cleaned.removed.push(Removed::Namespace(name.into())),
         Err(error) => cleaned.left.push(format!("{name}: {error}")),
     }
+}
+
+/// Has a program take away what it did to a namespace. Again if it fails: another Sekisho on this machine, which sweeps what nobody holds
+/// any more, may have taken a part of it at the same moment.
+fn off(name: &str, program: &Path) -> Result<String> {
+    let try_once = || run::output(Command::new("ip").args(["netns", "exec", name]).arg(program).arg("off"));
+    let mut tried = try_once();
+    for _ in 1..OFF_TRIES {
+        if tried.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        tried = try_once();
+    }
+    tried
+}
+
+/// Whether a namespace stands behind a name: it is then on another device than the folder of the names.
+fn is_namespace(path: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    device(path).is_some() && device(path) != device(Path::new(netns::FOLDER))
 }
 
 /// Removes a dead lab's folders, as far as they are ours: anybody may make a folder of such a name.
@@ -345,6 +402,18 @@ fn remove_folders(id: &str, cleaned: &mut Cleaned) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_killed_process_is_told_from_one_that_goes_on() {
+        let status = |thread: &str| {
+            format!("Name:\tx\nSigPnd:\t{thread}\nShdPnd:\t0000000000000002\nSigBlk:\t0000000000000100\n")
+        };
+        assert!(awaits_kill(&status("0000000000000100")));
+        assert!(!awaits_kill(&status("0000000000000000")), "blocked is not pending");
+        assert!(is_exiting("7 (a (b) c) R 1 7 7 0 -1 4195332 0 0"));
+        assert!(!is_exiting("7 (a (b) c) S 1 7 7 0 -1 4194304 0 0") && !is_exiting(""));
+        assert!(!is_dying(std::process::id() as i32));
+    }
 
     #[test]
     fn a_name_tells_whose_it_is() {

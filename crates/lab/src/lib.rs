@@ -29,6 +29,7 @@
 //! Everything needs root, and works on kernel interfaces of namespaces only: the machine's own are never touched.
 
 pub mod bots;
+mod bpf;
 pub mod clients;
 pub mod compare;
 pub mod conform;

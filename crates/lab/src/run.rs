@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use crate::{Error, Result};
+use crate::{Error, Result, leftover};
 
 /// Runs a command to its end and returns what it printed.
 ///
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// [`Error::Io`] if it cannot be started, [`Error::Command`] with its standard error if it fails.
 pub fn output(command: &mut Command) -> Result<String> {
     let line = line_of(command);
-    let output = command.stdin(Stdio::null()).output().map_err(Error::io(format!("run `{line}`")))?;
+    let output = marked(command).stdin(Stdio::null()).output().map_err(Error::io(format!("run `{line}`")))?;
     check(line, output)
 }
 
@@ -24,7 +24,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 pub fn fed(command: &mut Command, input: &str) -> Result<String> {
     let line = line_of(command);
     let failed = || Error::io(format!("run `{line}`"));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    marked(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed())?;
     if let Some(mut stdin) = child.stdin.take() {
         // A command that ends early closes its end; its own message then says more than the broken pipe.
@@ -34,8 +34,13 @@ pub fn fed(command: &mut Command, input: &str) -> Result<String> {
     check(line, output)
 }
 
+/// Says whose it is: a tool may outlive a lab that is killed, and finish what it was asked for after the lab was cleaned up.
+fn marked(command: &mut Command) -> &mut Command {
+    command.env(leftover::MARK, leftover::own_id())
+}
+
 /// The command line as one would type it.
-fn line_of(command: &Command) -> String {
+pub(crate) fn line_of(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
         line.push(' ');

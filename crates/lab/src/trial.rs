@@ -7,7 +7,7 @@
 pub mod origin;
 pub mod way;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,13 +20,15 @@ use crate::flood::{Kind, SOURCES_MAX, Shot};
 use crate::guard::Guard;
 use crate::servers::{Process, Talk, Tiny};
 use crate::topology::{CLIENTS, DEVICE, Host};
-use crate::{Error, Result, leftover};
+use crate::{Error, Result, leftover, wait};
 
 use way::Visitors;
 pub use way::Way;
 
 /// How long a visitor waits: two retransmissions of its SYN, and a little.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server that listens may take to be reached.
+const REACHED_WITHIN: Duration = Duration::from_secs(3);
 /// Addresses of regulars; the other clients are newcomers.
 const REGULARS: usize = 20;
 
@@ -113,11 +115,12 @@ enum Listening {
 ///
 /// # Errors
 ///
-/// [`Error::Timeout`] if the server or Sekisho does not come up, with what it said; what keeps the lab from working.
+/// [`Error::Server`] if the server does not come up, [`Error::Ended`] if Sekisho does not, with what they said; what keeps the lab from
+/// working.
 pub fn run(trial: &Trial) -> Result<Report> {
     let host = Host::new()?;
     let visitors = trial.way.build(&host)?;
-    let _listening = listen(&host, trial)?;
+    let _listening = listen(&host, trial).map_err(|error| Error::Server(Box::new(error)))?;
     let guard = Guard::start(&host.server, &trial.program, &trial.policy, &[])?;
     let calm = watched(&host, &guard, || {
         let regulars = crowd(&visitors, trial, 0..REGULARS, trial.calm).run()?;
@@ -156,9 +159,16 @@ fn listen(host: &Host, trial: &Trial) -> Result<Listening> {
             command.args(["-c", line]);
             let mut process = Process::start(command, &log)?;
             process.listens(&host.server, &[trial.port], &log)?;
+            is_open(host, SocketAddr::new(trial.way.server(), trial.port))?;
             Ok(Listening::Command { _process: process, _folder: folder })
         }
     }
+}
+
+/// Waits until visitors can connect: who listens on 127.0.0.1 alone, or over the other family, is not there for them.
+fn is_open(host: &Host, target: SocketAddr) -> Result<()> {
+    let open = || TcpStream::connect_timeout(&target, REACHED_WITHIN).is_ok();
+    wait::until(&format!("a connection to {target}"), REACHED_WITHIN, || host.client.run(open).unwrap_or(false))
 }
 
 fn crowd(visitors: &Visitors, trial: &Trial, who: std::ops::Range<usize>, time: Duration) -> Crowd {

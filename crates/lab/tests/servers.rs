@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use sekisho_lab::clients::{Crowd, Outcome, connect_from};
-use sekisho_lab::servers::{Nginx, Postfix, Sshd, Talk, Tiny, nginx_files};
+use sekisho_lab::guard::Guard;
+use sekisho_lab::servers::{Nginx, Postfix, Process, Sshd, Talk, Tiny, nginx_files};
 use sekisho_lab::topology::{Host, SERVER4, SERVER6, client4, client6};
-use sekisho_lab::{counters, run, wait};
+use sekisho_lab::{Netns, counters, run, wait};
 
 fn at(port: u16) -> [SocketAddr; 2] {
     [SERVER4, SERVER6].map(|address| SocketAddr::new(address, port))
@@ -118,4 +120,19 @@ fn ends_with_everything_it_started() {
     assert!(
         run::output(std::process::Command::new("ip").args(["netns", "pids", host.server.name()])).unwrap().is_empty()
     );
+}
+
+/// What ends at once is not waited for, and its own words are told.
+#[test]
+fn a_program_that_ends_says_why() {
+    let namespace = Netns::new("ends").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut command = namespace.command("sh");
+    command.args(["-c", "echo no such database; exit 3"]);
+    let mut process = Process::start(command, &log).unwrap();
+    let said = process.listens(&namespace, &[80], &log).unwrap_err().to_string();
+    assert!(said.contains("exit 3` ended (exit status: 3) before it listened on port 80:\nno such database"), "{said}");
+    let said = Guard::start(&namespace, Path::new("/bin/false"), "", &[]).unwrap_err().to_string();
+    assert!(said.starts_with("`/bin/false run` ended (exit status: 1) before it was ready"), "{said}");
 }

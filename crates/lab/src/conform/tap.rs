@@ -9,7 +9,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use crate::sink::index_of;
+use crate::bpf::index_of;
 use crate::{Error, Netns, Result};
 
 /// The longest frame that is heard whole.

@@ -28,7 +28,7 @@ use gun::Gun;
 pub use prefix::{ALLOWED, Prefix};
 pub use site::Site;
 
-use crate::sink::index_of;
+use crate::bpf::index_of;
 use crate::topology::{spoofed4, spoofed6};
 use crate::{Error, Refusal, Result};
 

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::forms::{ACK, CARPET_PORT_BITS, FORMS_MAX, Form, Piece, carpet_bits};
-use super::gun::skeleton::types::{form as RawForm, shot as RawShot};
 use super::prefix::words_of;
 use super::{Shot, Sources};
+use crate::bpf::flood::types::{form as RawForm, shot as RawShot};
 use crate::topology::MAC_ROUTER;
 
 const ETHERNET_SIZE: usize = 14;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::{Error, Netns, Result, wait};
+use crate::{Error, Netns, Result, run, wait};
 
 /// How long a server may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ impl Process {
     ///
     /// [`Error::Io`] if there is no such program or the log cannot be made.
     pub fn start(mut command: Command, log: &Path) -> Result<Self> {
-        let name = command.get_program().to_string_lossy().into_owned();
+        let name = run::line_of(&command);
         let file = || {
             File::options().create(true).append(true).open(log).map_err(Error::io(format!("make {}", log.display())))
         };
@@ -41,16 +41,27 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] with the end of its log, if it does not or if it ends.
+    /// [`Error::Timeout`] with the end of its log if it does not, [`Error::Ended`] if it ends.
     pub fn listens(&mut self, namespace: &Netns, ports: &[u16], log: &Path) -> Result<()> {
-        let mut ended = false;
-        let waited = wait::until(&format!("{} listens on {ports:?}", self.name), wait::PATIENCE, || {
-            ended = self.is_over();
-            ended || ports.iter().all(|port| namespace.has_listener(*port).unwrap_or(false))
+        let ports_text = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        let mut ended = None;
+        let waited = wait::until("a listener", wait::PATIENCE, || {
+            ended = self.child.try_wait().ok().flatten();
+            ended.is_some() || ports.iter().all(|port| namespace.has_listener(*port).unwrap_or(false))
         });
-        match waited {
-            Ok(()) if !ended => Ok(()),
-            _ => Err(self.failure(log)),
+        match (ended, waited) {
+            (Some(status), _) => Err(Error::Ended {
+                command: self.name.clone(),
+                status: status.to_string(),
+                what: format!("it listened on port {ports_text}"),
+                said: last_words(log),
+            }),
+            (None, Ok(())) => Ok(()),
+            (None, Err(_)) => Err(Error::Timeout {
+                what: format!("`{}` listens on port {ports_text}", self.name),
+                seconds: wait::PATIENCE.as_secs(),
+                detail: last_words(log),
+            }),
         }
     }
 
@@ -64,19 +75,19 @@ impl Process {
         self.child.id()
     }
 
-    fn failure(&self, log: &Path) -> Error {
-        let text = fs::read_to_string(log).unwrap_or_default();
-        let tail: Vec<_> = text.lines().rev().take(10).collect();
-        let said = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-        Error::Timeout {
-            what: format!("{} listens", self.name),
-            seconds: wait::PATIENCE.as_secs(),
-            detail: format!(":\n{said}"),
-        }
-    }
-
     fn signal(&self, signal: Signal) -> bool {
         i32::try_from(self.child.id()).is_ok_and(|id| killpg(Pid::from_raw(id), signal).is_ok())
+    }
+}
+
+/// The end of a log, on lines of its own.
+fn last_words(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let tail: Vec<_> = text.lines().rev().take(10).collect();
+    if tail.is_empty() {
+        String::new()
+    } else {
+        format!(":\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
     }
 }
 

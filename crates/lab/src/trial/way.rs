@@ -1,4 +1,5 @@
-//! How visitors come to the server: over IPv4 or IPv6, each with an address of their own or all behind one, from near or far.
+//! How visitors come to the server: over IPv4 or IPv6, each with an address of their own or all behind one, from near or far,
+//! over a fast line or a slow one.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -21,8 +22,10 @@ pub struct Way {
     pub v6: bool,
     /// Behind a NAT router: the server sees all of them as one address.
     pub behind_nat: bool,
-    /// How long each of their frames is under way, up to [`DELAY_MAX`]; zero is no road at all.
+    /// How long each of their frames is under way, up to [`DELAY_MAX`]; zero is none.
     pub delay: Duration,
+    /// Bytes a second that their road carries, in each direction; `None` is as many as come.
+    pub speed: Option<u64>,
 }
 
 impl Way {
@@ -34,7 +37,9 @@ impl Way {
     /// Builds it. What is left of the way goes when this is dropped.
     pub(super) fn build(self, host: &Host) -> Result<Visitors> {
         let delay = self.delay.min(DELAY_MAX);
-        let distant = if delay.is_zero() { None } else { Some(Distant::new(host, Length { delay, rate: None })?) };
+        let length = Length { delay, rate: self.speed };
+        let is_near = delay.is_zero() && self.speed.is_none();
+        let distant = if is_near { None } else { Some(Distant::new(host, length)?) };
         // Its own address on the server's link is the one that all visitors then have.
         let nat = if self.behind_nat { Some(middle::nat(&host.router, "server")?) } else { None };
         let namespace = distant.as_ref().map_or(&host.client, |distant| &distant.client).clone();

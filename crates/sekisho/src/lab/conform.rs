@@ -80,7 +80,7 @@ pub fn conform(args: &ConformArgs) -> Result<(), Failure> {
     if args.list {
         return crate::print(&listed(&cases));
     }
-    let program = std::env::current_exe().map_err(|error| Failure::from_error("cannot find this program", error))?;
+    let program = super::program()?;
     let subjects: Vec<Subject> = args.against.iter().copied().map(Into::into).collect();
     let request = Request { program, subjects, cases, families: args.family.clone() };
     tell_unjudged(&request);
@@ -99,7 +99,9 @@ pub fn conform(args: &ConformArgs) -> Result<(), Failure> {
 fn chosen(names: &[String]) -> Result<Vec<Case>, Failure> {
     let all = conform::cases().map_err(failed)?;
     if let Some(unknown) = names.iter().find(|name| !all.iter().any(|case| case.name == **name)) {
-        return Err(Failure::new(format!("there is no case {unknown}")).hint("`sekisho lab conform --list` names them"));
+        return Err(Failure::new(format!("there is no case {unknown}"))
+            .hint("`sekisho lab conform --list` names them")
+            .usage());
     }
     Ok(all.into_iter().filter(|case| names.is_empty() || names.contains(&case.name)).collect())
 }

@@ -48,7 +48,7 @@ pub struct Past {
 /// What `--incident` names: the number of one that was written down here, or the file of one, also from another machine.
 pub fn named(name: &str) -> Result<Past, Failure> {
     let incident = match name.parse() {
-        Ok(number) => incidents::load(number)?,
+        Ok(number) => incidents::load(number).map_err(Failure::usage)?,
         Err(_) => Store::load(Path::new(name)).map_err(|error| {
             Failure::from_error(format!("{name} cannot be read as an incident"), error)
                 .hint("--incident takes a number of `sekisho incidents`, or a file of those that it lists")

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ const HOLDS: f64 = 98.0;
 const FIRST: [u16; 5] = [443, 80, 25, 22, 587];
 /// Segments a second where nothing is said.
 const RATE: u32 = 100_000;
+/// What a replay needs.
+const CAPTURE: &str = "`tcpdump -i eth0 -s 96 -w FILE tcp` writes one that serves, where eth0 is the interface that the flood comes in by";
 /// The longest flood that is replayed, and how long its parts are at least.
 const REPLAY_MAX: Duration = Duration::from_secs(30);
 const PART: Duration = Duration::from_secs(2);
@@ -44,7 +46,7 @@ pub struct TryArgs {
     #[arg(long, value_name = "CMD")]
     pub server: Option<String>,
     /// The port.
-    #[arg(long, default_value_t = 80)]
+    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
     /// How visitors come.
     #[command(flatten)]
@@ -61,7 +63,7 @@ pub struct DrillArgs {
     #[arg(long, value_name = "FILE", default_value = INSTALLED)]
     pub config: PathBuf,
     /// A port; may be given several times [default: the incident's, or up to three on which this host listens].
-    #[arg(long = "port", value_name = "N")]
+    #[arg(long = "port", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub ports: Vec<u16>,
     /// What hit you then: an incident's number, or the file of one [default: the newest, unless --rate, --kind or --sources describe a
     /// flood].
@@ -85,7 +87,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE", default_value = INSTALLED)]
     pub config: PathBuf,
     /// So many times the recorded rate.
-    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = times)]
     pub times: f64,
     /// As JSON (its `version` is 1).
     #[arg(long)]
@@ -177,12 +179,17 @@ fn drilled(asked: &[u16], past: Option<&Past>) -> Vec<(u16, i32)> {
 
 /// Sends a recorded flood again, against the installed configuration.
 pub fn replay(args: &ReplayArgs) -> Result<(), Failure> {
-    let unreadable = |error| Failure::from_error(format!("{} cannot be read", args.capture.display()), error);
+    let unreadable = |error: io::Error| {
+        let no_capture = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
+        let what = if no_capture { "is no capture (pcap or pcapng)" } else { "cannot be read" };
+        Failure::from_error(format!("{} {what}", args.capture.display()), error).hint(CAPTURE).usage()
+    };
     let file = File::open(&args.capture).map_err(unreadable)?;
     let recorded = packets::read(BufReader::new(file), &args.capture).map_err(unreadable)?;
     let waves = waves_of(&recorded, args.times);
     if waves.is_empty() {
-        return Err(Failure::new(format!("{} has no SYNs", args.capture.display())));
+        let what = format!("{} has no SYNs that could be sent again", args.capture.display());
+        return Err(Failure::new(what).hint(CAPTURE).usage());
     }
     let port = recorded.syn_sources.by_port.iter().max_by_key(|(_, count)| **count).map_or(80, |(port, _)| *port);
     if !args.json {
@@ -193,8 +200,14 @@ pub fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     show(&[(port, report)], &Shown { json: args.json, way: trial.way, past: None })
 }
 
+/// Reads by how much a recorded rate is multiplied.
+fn times(text: &str) -> Result<f64, String> {
+    let times = text.parse().ok().filter(|times| (0.01..=1000.0).contains(times));
+    times.ok_or_else(|| "between 0.01 and 1000 are wanted".to_owned())
+}
+
 fn trial_of(policy: String, server: Server, port: u16, waves: Vec<Wave>) -> Result<Trial, Failure> {
-    let program = std::env::current_exe().map_err(|error| Failure::from_error("cannot find this program", error))?;
+    let program = super::program()?;
     let greets = GREETING.contains(&port);
     let (way, origins) = (Way::default(), Vec::new());
     Ok(Trial { program, policy, server, port, greets, calm: Duration::from_secs(2), visits: 20, waves, way, origins })
@@ -203,12 +216,12 @@ fn trial_of(policy: String, server: Server, port: u16, waves: Vec<Wave>) -> Resu
 /// The text of a configuration, which is checked as `run` would. A missing one is an empty one where it need not be there.
 fn policy_of(path: &Path, may_be_missing: bool) -> Result<String, Failure> {
     match fs::read_to_string(path) {
-        Err(error)
-            if may_be_missing && path == Path::new(INSTALLED) && error.kind() == std::io::ErrorKind::NotFound =>
-        {
+        Err(error) if may_be_missing && path == Path::new(INSTALLED) && error.kind() == io::ErrorKind::NotFound => {
             Ok(String::new())
         }
-        Err(error) => Err(Failure::from_error(format!("{} cannot be read", path.display()), error)),
+        Err(error) => Err(Failure::from_error(format!("{} cannot be read", path.display()), error)
+            .hint("a configuration is wanted, as /etc/sekisho.toml; an empty file is one too: the defaults")
+            .usage()),
         Ok(text) => {
             sekisho_engine::policy::Policy::parse(&text, path)?;
             Ok(text)
@@ -293,6 +306,7 @@ fn show(reports: &[(u16, Report)], shown: &Shown<'_>) -> Result<(), Failure> {
             "family": if shown.way.v6 { 6 } else { 4 },
             "behind_nat": shown.way.behind_nat,
             "delay_ms": shown.way.delay.as_millis() as u64,
+            "bits_per_second": shown.way.speed.map(|bytes| bytes * 8),
         });
         let past = shown.past.map(|(past, seconds)| past.value(all_hold, reports, seconds));
         format!("{:#}\n", json!({"version": 1, "way": way, "incident": past, "ports": list}))

@@ -40,7 +40,7 @@ pub struct CompareArgs {
     #[arg(long = "rate", value_name = "RATE", value_parser = plan::rate)]
     pub rates: Vec<Rate>,
     /// IPv4 or IPv6.
-    #[arg(long, value_name = "4|6", default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..=6))]
+    #[arg(long, value_name = "4|6", default_value_t = 4, value_parser = super::conform::family)]
     pub family: u8,
     /// Visitors begin for so long in each cell, in seconds.
     #[arg(long, value_name = "N", default_value_t = plan::SECONDS, value_parser = plan::seconds)]
@@ -49,7 +49,7 @@ pub struct CompareArgs {
     #[arg(long = "report", value_name = "FILE", value_parser = plan::report)]
     pub reports: Vec<PathBuf>,
     /// Write what was measured as JSON (its `version` is 2), into a file, or to stdout in place of the table.
-    #[arg(long, value_name = "FILE|-")]
+    #[arg(long, value_name = "FILE|-", value_parser = plan::destination)]
     pub json: Option<PathBuf>,
 }
 
@@ -61,7 +61,19 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     let compared = sekisho_lab::compare::run(&plan, &mut |step| progress.tell(step), &interrupt::asked);
     progress.end();
     let comparison = compared.map_err(failed)?;
-    write_all(args, &comparison)
+    write_all(args, &comparison)?;
+    measured(&comparison)
+}
+
+/// A table in which nothing stands is a failure. A row in which nothing stands says why, and the others are worth having.
+fn measured(comparison: &Comparison) -> Result<(), Failure> {
+    let cells = || comparison.defences.iter().flat_map(|behind| &behind.cells);
+    if cells().any(|cell| !cell.samples.is_empty()) {
+        return Ok(());
+    }
+    let why = cells().find_map(|cell| cell.failures.first()).map_or("no reason is known", String::as_str);
+    Err(Failure::new(format!("nothing could be measured: {why}"))
+        .hint("docs/operations/lab.md says what the lab needs"))
 }
 
 fn write_all(args: &CompareArgs, comparison: &Comparison) -> Result<(), Failure> {

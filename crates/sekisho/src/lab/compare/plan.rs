@@ -47,8 +47,7 @@ pub const SECONDS: f64 = 1.0;
 
 /// The plan of the arguments.
 pub fn of(args: &CompareArgs) -> Result<Plan, Failure> {
-    let program = std::env::current_exe();
-    let program = program.map_err(|error| Failure::from_error("cannot tell where this program is", error))?;
+    let program = crate::lab::program()?;
     let mut rates = match (args.rates.is_empty(), args.quick) {
         (false, _) => args.rates.clone(),
         (true, true) => QUICK.into(),
@@ -143,7 +142,17 @@ pub fn seconds(text: &str) -> Result<f64, String> {
 /// Reads where a report goes.
 pub fn report(text: &str) -> Result<PathBuf, String> {
     let known = Path::new(text).extension().is_some_and(|extension| extension == "html" || extension == "md");
-    if known { Ok(text.into()) } else { Err("a name that ends in .html or .md is wanted".into()) }
+    if known { destination(text) } else { Err("a name that ends in .html or .md is wanted".into()) }
+}
+
+/// Reads where something is written in the end: half an hour of measuring must not fail for a folder that is not there.
+pub fn destination(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(format!("there is no folder {}", folder.display()));
+    }
+    if path.is_dir() { Err("this is a folder, and a file is wanted".into()) } else { Ok(path.into()) }
 }
 
 #[cfg(test)]
@@ -183,6 +192,17 @@ mod tests {
 
     #[test]
     fn reports_have_a_kind() {
-        assert!(report("a.html").is_ok() && report("b/c.md").is_ok() && report("c.pdf").is_err());
+        assert!(report("a.html").is_ok() && report("/tmp/c.md").is_ok() && report("c.pdf").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_before_it_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = |name: &str| folder.path().join(name).display().to_string();
+        assert!(
+            report(&inside("a.html")).is_ok() && destination(&inside("a.json")).is_ok() && destination("-").is_ok()
+        );
+        assert!(report(&inside("b/c.md")).is_err(), "no such folder");
+        assert!(destination(&inside("")).is_err(), "a folder");
     }
 }

@@ -2,18 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bpf;
+mod interrupted;
+mod refused;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sekisho_engine::incident::{Incident, Peak, Service, Spread, SpreadShape, Store};
 use sekisho_engine::observe::record::Time;
 use sekisho_engine::observe::record::state::SourceCount;
-use sekisho_lab::{leftover, wait};
 use serde_json::Value;
 
 /// Long, because a busy machine is no failure.
@@ -78,93 +80,6 @@ fn synproxy_of_the_table_and_on_a_gateway() {
         assert_eq!(row(case)[0], "pass", "{out}");
     }
 }
-
-/// A lab with everything in it that could be left: namespaces, Sekisho, a flood, servers.
-fn begin() -> Child {
-    let arguments = ["conform", "--against", "sekisho", "--case", "idle", "--case", "late-ack"];
-    lab(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-/// The worker behind a lab's process, as its leftovers are named; as long as there is none, `None`.
-fn worker(child: &Child) -> Option<String> {
-    let pid = child.id();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    let worker = children.split_whitespace().next()?.to_owned();
-    let stat = fs::read_to_string(format!("/proc/{worker}/stat")).ok()?;
-    let start = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.to_owned();
-    Some(format!("{worker}-{start}"))
-}
-
-/// Where Sekisho keeps what outlives it, one folder a namespace.
-fn kept() -> BTreeSet<String> {
-    let entries = ["/run/sekisho", "/run/sekisho/bpf"].into_iter().flat_map(fs::read_dir).flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with("net-")).collect()
-}
-
-/// A number that differs from run to run; each moment is told, so that one can be tried again.
-fn random(below: u64) -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() % below
-}
-
-#[test]
-fn nothing_is_left_at_whatever_moment_it_ends() {
-    let _alone = alone();
-    let before = kept();
-    for round in 0..10 {
-        let signal = ["INT", "TERM", "KILL"][round % 3];
-        let moment = Duration::from_millis(random(2500));
-        let mut child = begin();
-        let begun = Instant::now();
-        let mut whose = None;
-        while begun.elapsed() < moment && child.try_wait().unwrap().is_none() {
-            whose = worker(&child).or(whose);
-            thread::sleep(Duration::from_millis(5));
-        }
-        println!("round {round}: SIG{signal} after {moment:?}, {whose:?}");
-        let killed = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
-        let ended = wait::until("the lab's end", PATIENCE, || child.try_wait().unwrap().is_some());
-        assert!(ended.is_ok(), "it ends");
-        let Some(whose) = whose else { continue };
-        if signal == "KILL" {
-            // The worker dies with its parent, but nobody waits for that.
-            let pid = whose.split('-').next().unwrap().to_owned();
-            let gone = || fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
-            wait::until("the worker's end", PATIENCE, gone).unwrap();
-            let said = run(&["clean"]);
-            assert!(said.status.success(), "{}{}", text(&said.stdout), text(&said.stderr));
-            println!("{}", text(&said.stdout));
-        }
-        assert!(!leftover::is_anything_left(&whose), "something of {whose} is left");
-    }
-    // Others on this machine may come and go meanwhile; what is ours would stay.
-    let gone = wait::until("the end of what Sekisho kept", PATIENCE, || kept().is_subset(&before));
-    assert!(gone.is_ok(), "left: {:?}", kept().difference(&before).collect::<Vec<_>>());
-}
-
-#[test]
-fn cleaning_leaves_the_living_alone() {
-    let _alone = alone();
-    let mut child = begin();
-    let mut whose = None;
-    wait::until("a lab at work", PATIENCE, || {
-        whose = worker(&child);
-        whose.as_ref().is_some_and(|id| {
-            fs::read_dir("/run/netns").is_ok_and(|mut names| {
-                names.any(|name| name.unwrap().file_name().to_string_lossy().contains(id.as_str()))
-            })
-        })
-    })
-    .unwrap();
-    for _ in 0..3 {
-        assert!(run(&["clean"]).status.success());
-    }
-    let status = child.wait().unwrap();
-    assert!(status.success(), "it goes on to its end: {status}");
-    assert!(!leftover::is_anything_left(&whose.unwrap()));
-}
-
 /// A policy that lets everybody in holds; one that allows a SYN a second in all does not, and says by what.
 #[test]
 fn a_policy_is_tried() {
@@ -201,7 +116,7 @@ fn written_down(folder: &Path) -> PathBuf {
     folder.join("41.json")
 }
 
-/// What hit another host comes once more, here at visitors who share an address and are far away.
+/// What hit another host comes once more, here at visitors who share an address and a line, and are far away.
 #[test]
 fn an_incident_is_drilled() {
     let _alone = alone();
@@ -211,7 +126,7 @@ fn an_incident_is_drilled() {
     fs::write(&policy, "[verified]\ncapacity4 = 4096\ncapacity6 = 4096\n[limits]\nsource = 5\n").unwrap();
     let (incident, policy) = (incident.to_str().unwrap(), policy.to_str().unwrap());
     let asked = ["drill", "--incident", incident, "--config", policy, "--seconds", "1"];
-    let drilled = run(&[&asked[..], &["--behind-nat", "--delay", "20ms", "--json"]].concat());
+    let drilled = run(&[&asked[..], &["--behind-nat", "--delay", "20ms", "--speed", "4mbit", "--json"]].concat());
     let said = format!("{}{}", text(&drilled.stdout), text(&drilled.stderr));
     let report: Value = serde_json::from_slice(&drilled.stdout).unwrap_or_else(|_| panic!("{said}"));
     println!("{said}");
@@ -220,6 +135,7 @@ fn an_incident_is_drilled() {
     let [port] = &report["ports"].as_array().unwrap()[..] else { panic!("{said}") };
     assert_eq!(port["port"], 80);
     assert!(port["flood"]["segments"].as_u64().unwrap() > 1000, "{said}");
+    assert_eq!(report["way"]["bits_per_second"], 4_000_000);
     let calm = &port["calm"];
     assert!(calm["regulars"]["complete"].as_u64().unwrap() > 0, "{said}");
     let median = calm["regulars"]["first_byte_ms"]["median"].as_f64().unwrap();
