@@ -5,7 +5,7 @@
  * cleared. (A word that nobody has touched for 64 ticks, 69 s, looks new again for one: a few notes too many, in a quiet minute.)
  *
  * Small on purpose. Under a flood each SYN is somewhere else in it, so what it costs is how far away the processor keeps it; three bits a
- * note in 4 MiB tell better than one in 16 (docs/adr/0007-small-tables.md).
+ * note in 2 MiB tell as well as one in 8 (docs/adr/0007-small-tables.md).
  */
 #pragma once
 

@@ -194,21 +194,22 @@ static __always_inline bool has_door(const struct packet *p, const struct contro
 	return cell && door_is_open(cell, flow_hash(&c->flow_key, p), tick);
 }
 
-/* Between the marks: the reserve is for those who are known or have shown that they are there. */
+/* Between the marks: the reserve is for those who are known or have shown that they are there. `traced`: one of them may be the source. */
 static __always_inline enum verdict in_reserve(const struct packet *p, const struct queues *q, const struct control *c,
-					       __u8 method, bool over, __u64 now_ns)
+					       __u8 method, bool over, bool traced, __u64 now_ns)
 {
 	__u32 tick = now_ns >> TICK_SHIFT;
-
-	if (!over && is_verified(p, c, now_ns))
-		return syn_verified;
-	if (method != METHOD_CHALLENGE)
-		return by_cookie(q, c);
+	bool challenges = method == METHOD_CHALLENGE;
 	__u64 place = source_place(p, c);
+
+	if (traced && !over && is_verified(p, c, now_ns))
+		return syn_verified;
+	if (traced && challenges && left_trace(p, c, tick) && has_door(p, c, place, tick))
+		return syn_door;
+	if (!challenges)
+		return by_cookie(q, c);
 	struct asked *cell = asked_cell(place);
 
-	if (left_trace(p, c, tick) && has_door(p, c, place, tick))
-		return syn_door;
 	/* Who asks again did not get our answer, or we not theirs, or they gave up at it. */
 	if (!cell || asked_before(cell, asked_note(place, p->destination_port), tick))
 		return by_cookie(q, c);
@@ -226,7 +227,7 @@ static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packe
 	if (port->armed_until != until)
 		port->armed_until = until;
 	if (q->syn < share(q, service->reserve_mark))
-		decided = in_reserve(p, q, c, service->method, over, now_ns);
+		decided = in_reserve(p, q, c, service->method, over, sk != NULL, now_ns);
 	else
 		decided = by_cookie(q, c);
 	if (verdict_action(decided) != ANSWER)
@@ -235,10 +236,12 @@ static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packe
 	return over && verdict_action(decided) == ANSWER ? limit_asked : decided;
 }
 
-/* A SYN to a listener: how full are its own queues? `sk` is NULL where they were looked at a moment ago. */
+/* A SYN to a listener: how full are its own queues? `sk` is NULL where they were looked at a moment ago
+ * and the source left no trace. */
 static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const struct packet *p, struct bpf_sock *sk,
 						    const struct queues *q, struct port *port,
-						    const struct service *service, const struct control *c)
+						    const struct service *service, const struct control *c,
+						    __u64 now_ns)
 {
 	if (service->flags & PORT_UNPROTECTED)
 		return syn_unprotected;
@@ -253,36 +256,17 @@ static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const st
 		return accept_full;
 	if (likely(calm && over == WITHIN))
 		return syn_calm;
-	__u64 now_ns = bpf_ktime_get_coarse_ns();
-
+	if (!now_ns)
+		now_ns = bpf_ktime_get_coarse_ns();
 	if (sk && !calm && !kernel_completes(q, c))
 		look_keep(ctx, p, q, now_ns);
 	return prove(ctx, p, sk, q, port, service, c, over != WITHIN, now_ns);
 }
 
-/* Asks memory for what a SYN to an armed port will need, before the look for its socket: under a flood each of these is somewhere else in
- * tables that the processor does not keep near, and it waits once for all of them instead of once for each. */
-static __always_inline void foresee(const struct packet *p, const struct service *service, const struct control *c)
-{
-	__u32 index = answer_line_index(mix(source_network(p), c->flow_key.k0));
-	struct answer_line *line = bpf_map_lookup_elem(&answers, &index);
-	__u8 *trace = trace_cell(c, verified_key(p));
-	struct asked *cell = service->method == METHOD_CHALLENGE ? asked_cell(source_place(p, c)) : NULL;
-
-	if (cell)
-		(void)*(volatile __u32 *)&cell->word[0];
-	if (line)
-		(void)*(volatile __u32 *)&line->cell[0];
-	if (trace)
-		(void)*(volatile __u8 *)trace;
-}
-
 /* Whether what the listener's queues were at the last look will do for this SYN. */
 static __always_inline bool need_not_look(const struct xdp_md *ctx, const struct packet *p, const struct control *c,
-					  struct queues *q)
+					  __u64 now_ns, struct queues *q)
 {
-	__u64 now_ns = bpf_ktime_get_coarse_ns();
-
 	return look_again(ctx, p, now_ns, q) && likely(!left_trace(p, c, now_ns >> TICK_SHIFT));
 }
 
@@ -303,13 +287,14 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 	enum verdict verdict = syn_known;
 	struct bpf_sock *sk = NULL;
 	bool listens = false;
+	__u64 now_ns = 0; /* not yet asked: a calm SYN needs it only at the end */
 	struct queues q;
 
 	if (!port || !service || !c)
 		return syn_known;
 	if (port->armed_until) {
-		foresee(p, service, c);
-		listens = need_not_look(ctx, p, c, &q);
+		now_ns = bpf_ktime_get_coarse_ns();
+		listens = need_not_look(ctx, p, c, now_ns, &q);
 	}
 	if (!listens) {
 		sk = socket_of(ctx, p);
@@ -318,7 +303,7 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 		listens = sk->state == STATE_LISTEN && read_queues(sk, &q);
 	}
 	if (listens)
-		verdict = syn_to_listener(ctx, p, sk, &q, port, service, c);
+		verdict = syn_to_listener(ctx, p, sk, &q, port, service, c, now_ns);
 	if (sk)
 		bpf_sk_release(sk);
 	if (listens && verdict_action(verdict) == PASS)

@@ -14,7 +14,7 @@ pub const DOOR_TICKS: u32 = 5;
 /// Port numbers.
 pub const PORTS: usize = 65536;
 /// Entries of the map `asked`.
-pub const ASKED_CELLS: usize = 1 << 18;
+pub const ASKED_CELLS: usize = 1 << 17;
 /// Entries of the map `doors`.
 pub const DOOR_CELLS: usize = 1 << 19;
 /// Entries of the sketch `answers`.

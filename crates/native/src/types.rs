@@ -11,7 +11,7 @@ pub const DOOR_TICKS: u32 = 5;
 /// abi.h: cells of two doors each.
 pub const DOOR_CELLS: u32 = 1 << 19;
 /// abi.h: cells of the filter of those who were asked.
-pub const ASKED_CELLS: u32 = 1 << 18;
+pub const ASKED_CELLS: u32 = 1 << 17;
 /// asked.h: bits for notes in each word of a cell.
 pub const ASKED_BITS: u32 = 28;
 /// asked.h: words of a cell, one for each tick that is remembered.

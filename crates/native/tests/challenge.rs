@@ -41,7 +41,7 @@ proptest! {
     #[test]
     fn neighbours_do_not_share_a_cell(key: u64, secret: u64, byte in 0..8u32) {
         let different = |index: fn(u64) -> u32| (0..256u64).map(|n| index(mix_whole(key ^ n << (8 * byte), secret))).collect::<HashSet<_>>().len();
-        // By chance alone one pair in sixteen tries meets among 524 288 cells, one in eight among 262 144; the hash is no perfect one.
+        // By chance alone one pair in sixteen tries meets among 524 288 cells, one in four among 131 072; the hash is no perfect one.
         prop_assert!(different(doors_index) >= 250, "{} cells", different(doors_index));
         prop_assert!(different(asked_index) >= 240, "{} cells", different(asked_index));
     }
@@ -195,7 +195,7 @@ fn expected_alarms(per_second: u64) -> f64 {
 
 #[test]
 fn false_alarms_are_as_many_as_the_arithmetic_says() {
-    for (per_second, most) in [(100_000, 0.01), (300_000, 0.03), (1_000_000, 0.2)] {
+    for (per_second, most) in [(100_000, 0.015), (300_000, 0.1), (1_000_000, 0.6)] {
         let (found, expected) = (false_alarms(per_second), expected_alarms(per_second));
         println!("false alarms at {per_second} SYN/s: {:.2} %, expected {:.2} %", found * 100.0, expected * 100.0);
         assert!((found / expected - 1.0).abs() < 0.1, "{found} found, {expected} expected at {per_second}");
