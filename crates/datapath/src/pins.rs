@@ -290,7 +290,11 @@ pub(crate) fn detach_and_unpin(path: &Path) -> Result<(), Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::pin("open", path)(e)),
     }
-    fs::remove_file(path).map_err(Error::pin("remove", path))
+    match fs::remove_file(path) {
+        // Somebody else did the same at the same time.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(Error::pin("remove", path)),
+    }
 }
 
 fn list(folder: &Path) -> Vec<String> {
