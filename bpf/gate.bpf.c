@@ -53,7 +53,7 @@ static __always_inline bool is_repeated(const struct packet *p, const struct con
 	__u64 place = mix_whole(flow_hash(&c->flow_key, p) + p->sequence, c->flow_key.k1);
 	struct asked *cell = asked_cell(place);
 
-	return cell && asked_before(cell, asked_note(place, 0), now_ns >> TICK_SHIFT);
+	return cell && asked_before(cell, asked_note(place, 0), asked_time(now_ns));
 }
 
 /* Whether a SYN may be answered. Half of what its network may get is kept for SYNs that come again, so that whoever lives in a network
@@ -211,7 +211,7 @@ static __always_inline enum verdict in_reserve(const struct packet *p, const str
 	struct asked *cell = asked_cell(place);
 
 	/* Who asks again did not get our answer, or we not theirs, or they gave up at it. */
-	if (!cell || asked_before(cell, asked_note(place, p->destination_port), tick))
+	if (!cell || asked_before(cell, asked_note(place, p->destination_port), asked_time(now_ns)))
 		return by_cookie(q, c);
 	return challenge_sent;
 }

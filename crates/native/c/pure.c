@@ -119,9 +119,14 @@ __u32 pure_asked_note(__u64 hash, __u32 part)
 	return asked_note(hash, part);
 }
 
-__u32 pure_asked_before(struct asked *cell, __u32 note, __u32 tick)
+__u32 pure_asked_time(__u64 now_ns)
 {
-	return asked_before(cell, note, tick);
+	return asked_time(now_ns);
+}
+
+__u32 pure_asked_before(struct asked *cell, __u32 note, __u32 time)
+{
+	return asked_before(cell, note, time);
 }
 
 /* ---- answer.h ---- */
@@ -329,7 +334,7 @@ static const __u32 layout[] = {
 	DOOR_CELLS,
 	ASKED_CELLS,
 	ASKED_BITS,
-	ASKED_TICKS,
+	ASKED_TIMES,
 	ANSWER_LINES,
 	ANSWER_CELLS,
 	TRACES_SHIFT,

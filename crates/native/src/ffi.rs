@@ -34,7 +34,8 @@ mod raw {
         pub safe fn pure_door_is_open(cell: &Doors, flow: u64, tick: u32) -> u32;
         pub safe fn pure_asked_index(hash: u64) -> u32;
         pub safe fn pure_asked_note(hash: u64, part: u32) -> u32;
-        pub safe fn pure_asked_before(cell: &mut Asked, note: u32, tick: u32) -> u32;
+        pub safe fn pure_asked_time(now_ns: u64) -> u32;
+        pub safe fn pure_asked_before(cell: &mut Asked, note: u32, time: u32) -> u32;
         pub safe fn pure_fold(sum: u64) -> u16;
         pub safe fn pure_answer_options(a: &mut Answer, k: &Kept, o: &Options, hash: u64, mss: u16, scale: u8);
         pub safe fn pure_answer_len(packet: &Packet, answer: &Answer) -> u32;
@@ -202,9 +203,15 @@ pub fn asked_note(hash: u64, part: u32) -> u32 {
     raw::pure_asked_note(hash, part)
 }
 
-/// Whether the note was made before; from now on it was.
-pub fn asked_before(cell: &mut Asked, note: u32, tick: u32) -> bool {
-    raw::pure_asked_before(cell, note, tick) != 0
+/// The time of a note, from the clock's nanoseconds.
+#[must_use]
+pub fn asked_time(now_ns: u64) -> u32 {
+    raw::pure_asked_time(now_ns)
+}
+
+/// Whether the note was made before; if not, it is now.
+pub fn asked_before(cell: &mut Asked, note: u32, time: u32) -> bool {
+    raw::pure_asked_before(cell, note, time) != 0
 }
 
 /// A sum of words as an Internet checksum (RFC 1071).

@@ -14,8 +14,8 @@ pub const DOOR_CELLS: u32 = 1 << 19;
 pub const ASKED_CELLS: u32 = 1 << 17;
 /// asked.h: bits for notes in each word of a cell.
 pub const ASKED_BITS: u32 = 28;
-/// asked.h: words of a cell, one for each tick that is remembered.
-pub const ASKED_TICKS: usize = 4;
+/// asked.h: words of a cell, one for each time that is remembered.
+pub const ASKED_TIMES: usize = 4;
 /// abi.h: cache lines of the sketch of answers.
 pub const ANSWER_LINES: u32 = 8192;
 /// sketch.h: counters in one cache line of the sketch.
@@ -169,8 +169,8 @@ pub struct Doors {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// One word for each tick that is remembered.
-    pub word: [u32; ASKED_TICKS],
+    /// One word for each time that is remembered.
+    pub word: [u32; ASKED_TIMES],
 }
 
 /// One cache line of the sketch (`struct answer_line`).
@@ -287,7 +287,7 @@ mod tests {
             DOOR_CELLS,
             ASKED_CELLS,
             ASKED_BITS,
-            ASKED_TICKS as u32,
+            ASKED_TIMES as u32,
             ANSWER_LINES,
             ANSWER_CELLS as u32,
             TRACES_SHIFT,

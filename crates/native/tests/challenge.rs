@@ -7,10 +7,10 @@ use common::{Random, cases, control, packet_of, syn};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sekisho_native::reference::{self, Remembered, Segment};
-use sekisho_native::types::{ASKED_BITS, ASKED_CELLS, ASKED_TICKS, DOOR_CELLS, TICK_SHIFT};
+use sekisho_native::types::{ASKED_BITS, ASKED_CELLS, ASKED_TIMES, DOOR_CELLS};
 use sekisho_native::{
-    Asked, Doors, Packet, asked_before, asked_index, asked_note, challenge_check, challenge_hash, door_is_open,
-    door_set, doors_index, flow_hash, mix_whole,
+    Asked, Doors, Packet, asked_before, asked_index, asked_note, asked_time, challenge_check, challenge_hash,
+    door_is_open, door_set, doors_index, flow_hash, mix_whole,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -105,32 +105,32 @@ proptest! {
     }
 
     #[test]
-    fn a_note_is_one_to_three_bits_of_its_cell(hash: u64, part: u32) {
+    fn a_note_is_three_bits_of_its_cell(hash: u64, part: u32) {
         let note = asked_note(hash, part);
-        prop_assert!((1..=3).contains(&note.count_ones()) && note < 1 << ASKED_BITS);
+        prop_assert!(note.count_ones() == 3 && note < 1 << ASKED_BITS);
         prop_assert!(asked_index(hash) < ASKED_CELLS && doors_index(hash) < DOOR_CELLS);
     }
 
-    /// To the nanosecond, with all words used before by others: for three whole ticks at least, four at most.
+    /// To the nanosecond, with all words used before by others: for three whole times at least, four at most.
     #[test]
-    fn a_question_is_remembered_for_three_to_four_ticks(
+    fn a_question_is_remembered_for_three_to_four_times(
         asked_ns in 1u64 << 34..1 << 45,
-        later_ns in 0..6u64 << TICK_SHIFT,
+        later_ns in 0..9_000_000_000u64,
         hash: u64,
         part: u32,
     ) {
-        let time = |now_ns: u64| (now_ns >> TICK_SHIFT) as u32;
         let note = asked_note(hash, part);
+        let time = asked_time(asked_ns);
         let mut cell = Asked::default();
-        for before in [8, 7, 6, 5, 4] {
-            asked_before(&mut cell, note, time(asked_ns) - before);
+        // Each of these is forgotten when the next comes.
+        for before in [16, 12, 8, 4] {
+            prop_assert!(!asked_before(&mut cell, note, time - before));
         }
-        prop_assert!(!asked_before(&mut cell, note, time(asked_ns)), "four ticks are over");
-        let found = asked_before(&mut cell, note, time(asked_ns + later_ns));
-        let tick = 1u64 << TICK_SHIFT;
-        let least = (ASKED_TICKS as u64 - 1) * tick;
-        prop_assert!(later_ns > least || found, "forgotten too early");
-        prop_assert!(later_ns < least + tick || !found, "remembered for too long");
+        prop_assert!(!asked_before(&mut cell, note, time), "four times are over");
+        let found = asked_before(&mut cell, note, asked_time(asked_ns + later_ns));
+        let unit = (1u64 << 32) / 3;
+        prop_assert!(later_ns > 3 * unit || found, "forgotten too early");
+        prop_assert!(later_ns < 4 * unit + 4 || !found, "remembered for too long");
     }
 
     /// No question is ever lost, whatever else falls on the same cells.
@@ -138,13 +138,16 @@ proptest! {
     fn no_question_is_lost(steps in vec((0..40u64, 0..3u32, 0..2u32), 1..200), secret: u64) {
         let mut cells: HashMap<u32, Asked> = HashMap::new();
         let mut exact = Remembered::default();
-        let mut tick = 100;
+        let mut time = 100;
         for (name, part, passed) in steps {
-            tick += passed;
+            time += passed;
             let hash = Random(secret ^ name).next();
             let cell = cells.entry(asked_index(hash) % 4).or_default();
-            let found = asked_before(cell, asked_note(hash, part), tick);
-            prop_assert!(found || !exact.before(hash, part, tick), "{} at {}", name, tick);
+            let found = asked_before(cell, asked_note(hash, part), time);
+            prop_assert!(found || !exact.knows(hash, part, time), "{} at {}", name, time);
+            if !found {
+                exact.note(hash, part, time);
+            }
         }
     }
 }
@@ -152,37 +155,30 @@ proptest! {
 /// How many sources that were never asked are taken for asked (and get a cookie, no worse), in a flood of so many questions a second from
 /// addresses that are all different.
 fn false_alarms(per_second: u64) -> f64 {
-    let per_tick = per_second * (1 << TICK_SHIFT) / 1_000_000_000;
+    let per_time = per_second * (1 << 32) / 3_000_000_000;
     let mut cells = vec![Asked::default(); ASKED_CELLS as usize];
     let mut random = Random(7);
     let mut alarms = 0;
-    for n in 0..(ASKED_TICKS as u64 + 1) * per_tick {
+    for n in 0..(ASKED_TIMES as u64 + 1) * per_time {
         let (hash, part) = (random.next(), random.next32());
-        let tick = 1000 + (n / per_tick) as u32;
-        let found = asked_before(&mut cells[asked_index(hash) as usize], asked_note(hash, part), tick);
-        // The words of all ticks before are full by then.
-        alarms += u64::from(found && n >= ASKED_TICKS as u64 * per_tick);
+        let time = 1000 + (n / per_time) as u32;
+        let found = asked_before(&mut cells[asked_index(hash) as usize], asked_note(hash, part), time);
+        // The words of all times before are full by then.
+        alarms += u64::from(found && n >= ASKED_TIMES as u64 * per_time);
     }
-    alarms as f64 / per_tick as f64
+    alarms as f64 / per_time as f64
 }
 
-/// The same by arithmetic. Questions fall on cells as Poisson says, at a mean of `load` a tick; n of them leave so many given bits of a word
-/// unset with (1 - bits/28)^3n, so all of them are set as inclusion and exclusion say. A note has three different bits in 27 * 26 of 28 * 28
-/// cases, in the others two or one.
+/// The same by arithmetic, if alarms were noted too. Questions fall on cells as Poisson says, at a mean of `load` a time, and each sets one of
+/// 9, one of 9 and one of 10 bits.
 fn expected_alarms(per_second: u64) -> f64 {
-    let load = per_second as f64 * f64::from(1 << TICK_SHIFT) / 1e9 / f64::from(ASKED_CELLS);
+    let load = per_second as f64 * f64::from(1 << 16).powi(2) / 3e9 / f64::from(ASKED_CELLS);
     let of_word = |load: f64| {
         let mut poisson = (-load).exp();
         let mut sum = 0.0;
         for n in 0..200 {
-            let clear = |bits: f64| (1.0 - bits / f64::from(ASKED_BITS)).powi(3 * n);
-            let all_set = |bits: u32| match bits {
-                1 => 1.0 - clear(1.0),
-                2 => 1.0 - 2.0 * clear(1.0) + clear(2.0),
-                _ => 1.0 - 3.0 * clear(1.0) + 3.0 * clear(2.0) - clear(3.0),
-            };
-            let all_set = (27.0 * 26.0 * all_set(3) + 3.0 * 27.0 * all_set(2) + all_set(1)) / 784.0;
-            sum += poisson * all_set;
+            let is_set = |bits: f64| 1.0 - (1.0 - 1.0 / bits).powi(n);
+            sum += poisson * is_set(9.0).powi(2) * is_set(10.0);
             poisson *= load / f64::from(n + 1);
         }
         sum
@@ -194,12 +190,14 @@ fn expected_alarms(per_second: u64) -> f64 {
 }
 
 #[test]
-fn false_alarms_are_as_many_as_the_arithmetic_says() {
-    for (per_second, most) in [(100_000, 0.015), (300_000, 0.1), (1_000_000, 0.6)] {
+fn false_alarms_are_as_few_as_the_arithmetic_says() {
+    for (per_second, most) in [(30_000, 0.005), (100_000, 0.02), (300_000, 0.15), (1_000_000, 0.45)] {
         let (found, expected) = (false_alarms(per_second), expected_alarms(per_second));
-        println!("false alarms at {per_second} SYN/s: {:.2} %, expected {:.2} %", found * 100.0, expected * 100.0);
-        assert!((found / expected - 1.0).abs() < 0.1, "{found} found, {expected} expected at {per_second}");
+        println!("false alarms at {per_second} SYN/s: {:.2} %, by arithmetic {:.2} %", found * 100.0, expected * 100.0);
+        // What was taken for asked is not noted, so there are fewer, and the more so the more there are.
+        assert!(found < expected * 1.1, "{found} found, {expected} expected at {per_second}");
         assert!(found < most, "{found} at {per_second}");
+        assert!(per_second != 100_000 || found > expected * 0.8, "{found} found, {expected} expected at {per_second}");
     }
 }
 

@@ -40,8 +40,14 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// Whether it was asked in this tick or in one of the three before; from now on it was.
-    pub fn before(&mut self, hash: u64, part: u32, tick: u32) -> bool {
-        self.last.insert((hash, part), tick).is_some_and(|last| tick - last < 4)
+    /// Whether it was noted in this time or in one of the three before.
+    #[must_use]
+    pub fn knows(&self, hash: u64, part: u32, time: u32) -> bool {
+        self.last.get(&(hash, part)).is_some_and(|last| time - last < 4)
+    }
+
+    /// Notes it.
+    pub fn note(&mut self, hash: u64, part: u32, time: u32) {
+        self.last.insert((hash, part), time);
     }
 }
