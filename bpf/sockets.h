@@ -71,7 +71,7 @@ struct look {
 	struct queues queues;
 };
 
-#define LOOKS 16 /* ports whose last digits differ have one each */
+#define LOOKS 16 /* by the lower four bits of the port */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

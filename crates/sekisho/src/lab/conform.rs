@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sekisho_lab::conform::{self, Case, Outcome, Request, Subject};
 use serde_json::{Value, json};
 
@@ -18,8 +19,8 @@ pub struct ConformArgs {
     #[arg(long = "case", value_name = "NAME")]
     pub cases: Vec<String>,
     /// Against whom; the kernel itself is what the cases are checked by.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Who::value_variants().to_vec())]
-    pub against: Vec<Who>,
+    #[arg(long, value_delimiter = ',', default_values = Subject::ALL.map(Subject::name), value_parser = subject())]
+    pub against: Vec<Subject>,
     /// Over IPv4, IPv6 or both.
     #[arg(long, value_name = "4|6", value_delimiter = ',', default_values_t = [4, 6], value_parser = family)]
     pub family: Vec<u8>,
@@ -34,40 +35,12 @@ pub struct ConformArgs {
     pub list: bool,
 }
 
-/// [`Subject`] as an argument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Who {
-    /// The kernel's own handshake, without a flood.
-    Kernel,
-    /// Sekisho as it comes: cookies where the client speaks first, challenges where the server does.
-    Sekisho,
-    /// Sekisho with challenges for all services.
-    Challenge,
-    /// Sekisho's nftables table as it comes: the kernel's cookies when a queue is full.
-    Nftables,
-    /// The same with its synproxy before services where the client speaks first.
-    NftablesSynproxy,
-    /// The kernel's SYN cookies.
-    Cookies,
-    /// nftables' synproxy.
-    Synproxy,
-    /// nftables' synproxy on a gateway, with the server behind it.
-    SynproxyGateway,
-}
-
-impl From<Who> for Subject {
-    fn from(who: Who) -> Self {
-        match who {
-            Who::Kernel => Self::Kernel,
-            Who::Sekisho => Self::Sekisho,
-            Who::Challenge => Self::Challenge,
-            Who::Nftables => Self::Nftables,
-            Who::NftablesSynproxy => Self::NftablesSynproxy,
-            Who::Cookies => Self::Cookies,
-            Who::Synproxy => Self::Synproxy,
-            Who::SynproxyGateway => Self::SynproxyGateway,
-        }
-    }
+/// Reads a [`Subject`] by its name; help and errors list all of them.
+fn subject() -> impl TypedValueParser<Value = Subject> {
+    let names = Subject::ALL.map(|subject| PossibleValue::new(subject.name()).help(subject.about()));
+    PossibleValuesParser::new(names).try_map(|name| {
+        Subject::ALL.into_iter().find(|subject| subject.name() == name).ok_or_else(|| format!("there is no {name}"))
+    })
 }
 
 pub fn family(text: &str) -> Result<u8, String> {
@@ -81,7 +54,7 @@ pub fn conform(args: &ConformArgs) -> Result<(), Failure> {
         return crate::print(&listed(&cases));
     }
     let program = super::program()?;
-    let subjects: Vec<Subject> = args.against.iter().copied().map(Into::into).collect();
+    let subjects = args.against.clone();
     let request = Request { program, subjects, cases, families: args.family.clone() };
     tell_unjudged(&request);
     let outcomes = conform::run(&request, &tell).map_err(failed)?;
