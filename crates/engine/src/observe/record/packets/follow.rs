@@ -409,9 +409,9 @@ fn percentiles(buckets: &[u64]) -> Option<[u64; 3]> {
             seen += count;
             seen >= wanted
         })?;
-        // The middle of the bucket.
+        // The middle of the bucket. Of a damaged file the power may be 62: to shift by three less leaves room for the product.
         let (power, part) = (index / 8, index as u64 % 8);
-        Some((1u64 << power) + (2 * part + 1) * (1u64 << power) / 16)
+        Some((1u64 << power) + ((2 * part + 1) << (power - 3)) / 2)
     };
     if all == 0 { None } else { Some([at(10)?, at(50)?, at(90)?]) }
 }

@@ -196,3 +196,25 @@ fn a_wrong_time_makes_steps_longer_not_more() {
     assert!(found.steps.len() <= STEPS_MAX && found.step_ms > 1000);
     assert_eq!(found.steps.iter().map(|step| step.syns).sum::<u64>(), 3);
 }
+
+#[test]
+fn times_far_apart_give_a_round_trip_all_the_same() {
+    // One handshake, whose ACK is as late as a time can tell, and one whose times go backwards.
+    for (syn_ack_us, ack_us) in [(1, i64::MAX), (1, i64::MAX / 4), (i64::MAX, 1)] {
+        let mut follower = follow::Follower::with_flows(8);
+        let handshake = [
+            (0, sent(1, true, SYN, 100, 0)),
+            (syn_ack_us, sent(1, false, SYN | ACK, 900, 101)),
+            (ack_us, sent(1, true, ACK, 101, 901)),
+        ];
+        for (at_us, sent) in handshake {
+            let bytes = frame(&sent);
+            follower.packet(&file::Packet { at_us, link: 1, bytes: &bytes, length: bytes.len() as u32 });
+        }
+        let found = follower.finish();
+        assert_eq!(found.completed, 1);
+        let [_, middle, _] = found.round_trip_us.unwrap();
+        let truth = (ack_us - syn_ack_us).max(8) as u64;
+        assert!(middle.abs_diff(truth) <= truth / 8, "{middle} instead of {truth}");
+    }
+}
