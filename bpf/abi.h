@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#define ABI_VERSION 3
+#define ABI_VERSION 4
 
 /* Time. Everything is derived from the coarse monotonic clock in nanoseconds by shifts, because a division costs as
  * much as a whole parse. One tick is 2^30 ns = 1.07 s. */
@@ -17,7 +17,7 @@
 
 /* Bounds. Each table's memory is in the comment. */
 #define PORTS 65536	       /* ports: 8 bytes each, 512 KiB; services and speakers: the same */
-#define ASKED_CELLS (1 << 17)  /* asked: 16 bytes each, 2 MiB */
+#define ASKED_CELLS (3 << 14)  /* asked: 32 bytes each, 1.5 MiB */
 #define DOOR_CELLS (1 << 19)   /* doors: 16 bytes each, 8 MiB */
 #define ANSWER_LINES 8192      /* answers: 64 bytes each, 512 KiB */
 #define TRACES_SHIFT 17	       /* traces: 2^17 of 1 byte each, 128 KiB */

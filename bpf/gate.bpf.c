@@ -16,12 +16,6 @@
 
 /* ---- answers ---- */
 
-/* Whether the kernel makes and completes the cookies of this listener. admit cannot complete ours for a listener of MPTCP. */
-static __always_inline bool kernel_completes(const struct queues *q, const struct control *c)
-{
-	return c->completion == COMPLETION_KERNEL || q->mptcp;
-}
-
 static __always_inline struct asked *asked_cell(__u64 place)
 {
 	__u32 index = asked_index(place);
@@ -46,11 +40,19 @@ static __always_inline bool within_bound(const struct packet *p, __u64 secret, _
 	return line && answer_count(line, hash, tick) <= bound;
 }
 
+/* Where the filter keeps what it knows of a source: by its address alone, so that a client that gives up and tries anew from another
+ * port is still one that was asked. */
+static __always_inline __u64 source_place(const struct packet *p, const struct control *c)
+{
+	return mix_whole(verified_key(p), c->flow_key.k1);
+}
+
 /* Whether the very same SYN came before. A client's comes again after a second; a spoofer's are each another. The sequence number
- * belongs to the place, since one spoofed address has only 65 536 flows. */
+ * belongs to the place, since one spoofed address has only 65 536 flows. No proof hangs on this, so it needs no hash that proves
+ * something: whoever wants to be taken for one who asks again can just do so. */
 static __always_inline bool is_repeated(const struct packet *p, const struct control *c, __u64 now_ns)
 {
-	__u64 place = mix_whole(flow_hash(&c->flow_key, p) + p->sequence, c->flow_key.k1);
+	__u64 place = mix_whole(source_place(p, c) ^ both(p->sequence, ports_word(p)), c->flow_key.k0);
 	struct asked *cell = asked_cell(place);
 
 	return cell && asked_before(cell, asked_note(place, 0), asked_time(now_ns));
@@ -157,7 +159,7 @@ static __always_inline enum verdict answer(struct xdp_md *ctx, const struct pack
 		fill_challenge(&answer, p, c, now_ns);
 	} else {
 		packet_options((void *)(long)ctx->data, (void *)(long)ctx->data_end, p, &options);
-		if (!kernel_completes(q, c))
+		if (!q->kernel_completes)
 			fill_cookie(&answer, p, &options, c, now_ns);
 		else if (!fill_kernel_cookie(&answer, p, sk, &options))
 			return syn_queue;
@@ -167,13 +169,6 @@ static __always_inline enum verdict answer(struct xdp_md *ctx, const struct pack
 
 /* ---- a SYN ---- */
 
-/* Where the filter keeps what it knows of a source: by its address alone, so that a client that gives up and tries anew from another
- * port is still one that was asked. */
-static __always_inline __u64 source_place(const struct packet *p, const struct control *c)
-{
-	return mix_whole(verified_key(p), c->flow_key.k1);
-}
-
 /* A mark's place in the queue: at least one, since a backlog of 1 has a queue too. */
 static __always_inline __u32 share(const struct queues *q, __u8 mark)
 {
@@ -181,9 +176,9 @@ static __always_inline __u32 share(const struct queues *q, __u8 mark)
 }
 
 /* Proof by cookie. The kernel makes its own only when the queue is full, so until then it gets the SYN. */
-static __always_inline enum verdict by_cookie(const struct queues *q, const struct control *c)
+static __always_inline enum verdict by_cookie(const struct queues *q)
 {
-	return kernel_completes(q, c) && q->syn < q->backlog ? syn_queue : cookie_sent;
+	return q->kernel_completes && q->syn < q->backlog ? syn_queue : cookie_sent;
 }
 
 /* Whether the source answered a challenge of this flow a moment ago. */
@@ -207,12 +202,12 @@ static __always_inline enum verdict in_reserve(const struct packet *p, const str
 	if (traced && challenges && left_trace(p, c, tick) && has_door(p, c, place, tick))
 		return syn_door;
 	if (!challenges)
-		return by_cookie(q, c);
+		return by_cookie(q);
 	struct asked *cell = asked_cell(place);
 
 	/* Who asks again did not get our answer, or we not theirs, or they gave up at it. */
 	if (!cell || asked_before(cell, asked_note(place, p->destination_port), asked_time(now_ns)))
-		return by_cookie(q, c);
+		return by_cookie(q);
 	return challenge_sent;
 }
 
@@ -229,7 +224,7 @@ static __always_inline enum verdict prove(struct xdp_md *ctx, const struct packe
 	if (q->syn < share(q, service->reserve_mark))
 		decided = in_reserve(p, q, c, service->method, over, sk != NULL, now_ns);
 	else
-		decided = by_cookie(q, c);
+		decided = by_cookie(q);
 	if (verdict_action(decided) != ANSWER)
 		return decided;
 	decided = answer(ctx, p, sk, q, c, now_ns, decided);
@@ -258,16 +253,27 @@ static __always_inline enum verdict syn_to_listener(struct xdp_md *ctx, const st
 		return syn_calm;
 	if (!now_ns)
 		now_ns = bpf_ktime_get_coarse_ns();
-	if (sk && !calm && !kernel_completes(q, c))
+	if (sk && !calm && !q->kernel_completes)
 		look_keep(ctx, p, q, now_ns);
 	return prove(ctx, p, sk, q, port, service, c, over != WITHIN, now_ns);
 }
 
-/* Whether what the listener's queues were at the last look will do for this SYN. */
-static __always_inline bool need_not_look(const struct xdp_md *ctx, const struct packet *p, const struct control *c,
-					  __u64 now_ns, struct queues *q)
+/* What the listener's queues were at the last look, where that will do for this SYN; otherwise NULL. */
+static __always_inline const struct queues *last_look(const struct xdp_md *ctx, const struct packet *p,
+						      const struct control *c, __u64 now_ns)
 {
-	return look_again(ctx, p, now_ns, q) && likely(!left_trace(p, c, now_ns >> TICK_SHIFT));
+	const struct queues *q = look_again(ctx, p, now_ns);
+
+	return q && likely(!left_trace(p, c, now_ns >> TICK_SHIFT)) ? q : NULL;
+}
+
+/* What a listener says now. */
+static __always_inline bool look_at(struct bpf_sock *sk, const struct control *c, struct queues *q)
+{
+	if (sk->state != STATE_LISTEN || !read_queues(sk, q))
+		return false;
+	q->kernel_completes |= c->completion == COMPLETION_KERNEL;
+	return true;
 }
 
 /* Who is let through to a listener may have a socket from now on. */
@@ -286,27 +292,27 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 	struct control *c = control_of();
 	enum verdict verdict = syn_known;
 	struct bpf_sock *sk = NULL;
-	bool listens = false;
+	const struct queues *q = NULL;
 	__u64 now_ns = 0; /* not yet asked: a calm SYN needs it only at the end */
-	struct queues q;
+	struct queues seen;
 
 	if (!port || !service || !c)
 		return syn_known;
 	if (port->armed_until) {
 		now_ns = bpf_ktime_get_coarse_ns();
-		listens = need_not_look(ctx, p, c, now_ns, &q);
+		q = last_look(ctx, p, c, now_ns);
 	}
-	if (!listens) {
+	if (!q) {
 		sk = socket_of(ctx, p);
 		if (!sk)
 			return without_socket(p, syn_elsewhere, closed_port);
-		listens = sk->state == STATE_LISTEN && read_queues(sk, &q);
+		q = look_at(sk, c, &seen) ? &seen : NULL;
 	}
-	if (listens)
-		verdict = syn_to_listener(ctx, p, sk, &q, port, service, c, now_ns);
+	if (q)
+		verdict = syn_to_listener(ctx, p, sk, q, port, service, c, now_ns);
 	if (sk)
 		bpf_sk_release(sk);
-	if (listens && verdict_action(verdict) == PASS)
+	if (q && verdict_action(verdict) == PASS)
 		trace_of_pass(p);
 	return verdict;
 }

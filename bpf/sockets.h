@@ -37,7 +37,8 @@ struct queues {
 	__u32 accept;
 	__u32 backlog;
 	__u32 receive_buffer;
-	bool mptcp;
+	/* The kernel makes and completes this listener's cookies: where admit cannot, as for MPTCP. */
+	bool kernel_completes;
 };
 
 static __always_inline bool read_queues(struct bpf_sock *sk, struct queues *q)
@@ -53,7 +54,7 @@ static __always_inline bool read_queues(struct bpf_sock *sk, struct queues *q)
 	q->backlog = sock->sk_max_ack_backlog;
 	q->receive_buffer = sock->sk_rcvbuf;
 	/* Without CONFIG_MPTCP there is no such field. */
-	q->mptcp = bpf_core_field_exists(tcp->is_mptcp) ? tcp->is_mptcp : false;
+	q->kernel_completes = bpf_core_field_exists(tcp->is_mptcp) ? tcp->is_mptcp : false;
 	return true;
 }
 
@@ -103,19 +104,18 @@ static __always_inline void look_keep(const struct xdp_md *ctx, const struct pac
 	look->at_ns = now_ns;
 }
 
-/* Whether the listener that a SYN is for was looked at in this moment of the clock, and what it said. */
-static __always_inline bool look_again(const struct xdp_md *ctx, const struct packet *p, __u64 now_ns, struct queues *q)
+/* What the listener that a SYN is for said in this moment of the clock; NULL where it was not looked at. */
+static __always_inline const struct queues *look_again(const struct xdp_md *ctx, const struct packet *p, __u64 now_ns)
 {
 	const struct look *look = look_of(p);
 
 	if (!look || look->at_ns != now_ns || look->device != ctx->ingress_ifindex)
-		return false;
+		return NULL;
 	if (look->port != p->destination_port || look->v6 != p->v6 || look->destination[0] != p->destination[0])
-		return false;
+		return NULL;
 	for (int i = 1; p->v6 && i < 4; i++) {
 		if (look->destination[i] != p->destination[i])
-			return false;
+			return NULL;
 	}
-	*q = look->queues;
-	return true;
+	return &look->queues;
 }

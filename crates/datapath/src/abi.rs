@@ -2,7 +2,7 @@
 //! constant, so a change on one side alone fails there.
 
 /// Grows with every change that an older daemon or an older pinned program would misread.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 /// One tick is 2^30 ns = 1.07 s of the coarse monotonic clock.
 pub const TICK_SHIFT: u32 = 30;
 /// One cookie time is 2^35 ns = 34.4 s.
@@ -14,7 +14,7 @@ pub const DOOR_TICKS: u32 = 5;
 /// Port numbers.
 pub const PORTS: usize = 65536;
 /// Entries of the map `asked`.
-pub const ASKED_CELLS: usize = 1 << 17;
+pub const ASKED_CELLS: usize = 3 << 14;
 /// Entries of the map `doors`.
 pub const DOOR_CELLS: usize = 1 << 19;
 /// Entries of the sketch `answers`.

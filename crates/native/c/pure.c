@@ -114,7 +114,7 @@ __u32 pure_asked_index(__u64 hash)
 	return asked_index(hash);
 }
 
-__u32 pure_asked_note(__u64 hash, __u32 part)
+__u64 pure_asked_note(__u64 hash, __u32 part)
 {
 	return asked_note(hash, part);
 }
@@ -124,7 +124,7 @@ __u32 pure_asked_time(__u64 now_ns)
 	return asked_time(now_ns);
 }
 
-__u32 pure_asked_before(struct asked *cell, __u32 note, __u32 time)
+__u32 pure_asked_before(struct asked *cell, __u64 note, __u32 time)
 {
 	return asked_before(cell, note, time);
 }

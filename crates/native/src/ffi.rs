@@ -33,9 +33,9 @@ mod raw {
         pub safe fn pure_door_set(cell: &mut Doors, flow: u64, tick: u32);
         pub safe fn pure_door_is_open(cell: &Doors, flow: u64, tick: u32) -> u32;
         pub safe fn pure_asked_index(hash: u64) -> u32;
-        pub safe fn pure_asked_note(hash: u64, part: u32) -> u32;
+        pub safe fn pure_asked_note(hash: u64, part: u32) -> u64;
         pub safe fn pure_asked_time(now_ns: u64) -> u32;
-        pub safe fn pure_asked_before(cell: &mut Asked, note: u32, time: u32) -> u32;
+        pub safe fn pure_asked_before(cell: &mut Asked, note: u64, time: u32) -> u32;
         pub safe fn pure_fold(sum: u64) -> u16;
         pub safe fn pure_answer_options(a: &mut Answer, k: &Kept, o: &Options, hash: u64, mss: u16, scale: u8);
         pub safe fn pure_answer_len(packet: &Packet, answer: &Answer) -> u32;
@@ -199,7 +199,7 @@ pub fn asked_index(hash: u64) -> u32 {
 
 /// A question's note in its cell.
 #[must_use]
-pub fn asked_note(hash: u64, part: u32) -> u32 {
+pub fn asked_note(hash: u64, part: u32) -> u64 {
     raw::pure_asked_note(hash, part)
 }
 
@@ -210,7 +210,7 @@ pub fn asked_time(now_ns: u64) -> u32 {
 }
 
 /// Whether the note was made before; if not, it is now.
-pub fn asked_before(cell: &mut Asked, note: u32, time: u32) -> bool {
+pub fn asked_before(cell: &mut Asked, note: u64, time: u32) -> bool {
     raw::pure_asked_before(cell, note, time) != 0
 }
 

@@ -11,9 +11,9 @@ pub const DOOR_TICKS: u32 = 5;
 /// abi.h: cells of two doors each.
 pub const DOOR_CELLS: u32 = 1 << 19;
 /// abi.h: cells of the filter of those who were asked.
-pub const ASKED_CELLS: u32 = 1 << 17;
+pub const ASKED_CELLS: u32 = 3 << 14;
 /// asked.h: bits for notes in each word of a cell.
-pub const ASKED_BITS: u32 = 28;
+pub const ASKED_BITS: u32 = 60;
 /// asked.h: words of a cell, one for each time that is remembered.
 pub const ASKED_TIMES: usize = 4;
 /// abi.h: cache lines of the sketch of answers.
@@ -170,7 +170,7 @@ pub struct Doors {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// One word for each time that is remembered.
-    pub word: [u32; ASKED_TIMES],
+    pub word: [u64; ASKED_TIMES],
 }
 
 /// One cache line of the sketch (`struct answer_line`).

@@ -41,7 +41,7 @@ proptest! {
     #[test]
     fn neighbours_do_not_share_a_cell(key: u64, secret: u64, byte in 0..8u32) {
         let different = |index: fn(u64) -> u32| (0..256u64).map(|n| index(mix_whole(key ^ n << (8 * byte), secret))).collect::<HashSet<_>>().len();
-        // By chance alone one pair in sixteen tries meets among 524 288 cells, one in four among 131 072; the hash is no perfect one.
+        // By chance alone a pair meets in one of sixteen tries among 524 288 cells, in half of them among 49 152; the hash is no perfect one.
         prop_assert!(different(doors_index) >= 250, "{} cells", different(doors_index));
         prop_assert!(different(asked_index) >= 240, "{} cells", different(asked_index));
     }
@@ -169,16 +169,16 @@ fn false_alarms(per_second: u64) -> f64 {
     alarms as f64 / per_time as f64
 }
 
-/// The same by arithmetic, if alarms were noted too. Questions fall on cells as Poisson says, at a mean of `load` a time, and each sets one of
-/// 9, one of 9 and one of 10 bits.
+/// The same by arithmetic, if alarms were noted too. Questions fall on cells as Poisson says, at a mean of `load` a time, and each sets three
+/// bits, each one of 20.
 fn expected_alarms(per_second: u64) -> f64 {
     let load = per_second as f64 * f64::from(1 << 16).powi(2) / 3e9 / f64::from(ASKED_CELLS);
     let of_word = |load: f64| {
         let mut poisson = (-load).exp();
         let mut sum = 0.0;
         for n in 0..200 {
-            let is_set = |bits: f64| 1.0 - (1.0 - 1.0 / bits).powi(n);
-            sum += poisson * is_set(9.0).powi(2) * is_set(10.0);
+            let is_set = 1.0 - (1.0 - 3.0 / f64::from(ASKED_BITS)).powi(n);
+            sum += poisson * is_set.powi(3);
             poisson *= load / f64::from(n + 1);
         }
         sum
@@ -191,11 +191,13 @@ fn expected_alarms(per_second: u64) -> f64 {
 
 #[test]
 fn false_alarms_are_as_few_as_the_arithmetic_says() {
-    for (per_second, most) in [(30_000, 0.005), (100_000, 0.02), (300_000, 0.15), (1_000_000, 0.45)] {
+    for (per_second, most) in [(30_000, 0.005), (100_000, 0.02), (300_000, 0.15), (1_000_000, 0.5)] {
         let (found, expected) = (false_alarms(per_second), expected_alarms(per_second));
         println!("false alarms at {per_second} SYN/s: {:.2} %, by arithmetic {:.2} %", found * 100.0, expected * 100.0);
-        // What was taken for asked is not noted, so there are fewer, and the more so the more there are.
-        assert!(found < expected * 1.1, "{found} found, {expected} expected at {per_second}");
+        // What was taken for asked is not noted, so there are fewer, and the more so the more there are. Of few, chance may find more: a
+        // standard deviation is the root of how many are expected.
+        let chance = 4.0 * (expected / per_second as f64).sqrt();
+        assert!(found < expected + chance, "{found} found, {expected} expected at {per_second}");
         assert!(found < most, "{found} at {per_second}");
         assert!(per_second != 100_000 || found > expected * 0.8, "{found} found, {expected} expected at {per_second}");
     }
