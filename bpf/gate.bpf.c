@@ -294,7 +294,7 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 	struct bpf_sock *sk = NULL;
 	const struct queues *q = NULL;
 	__u64 now_ns = 0; /* not yet asked: a calm SYN needs it only at the end */
-	struct queues seen;
+	struct queues now;
 
 	if (!port || !service || !c)
 		return syn_known;
@@ -306,7 +306,7 @@ static __always_inline enum verdict syn(struct xdp_md *ctx, const struct packet 
 		sk = socket_of(ctx, p);
 		if (!sk)
 			return without_socket(p, syn_elsewhere, closed_port);
-		q = look_at(sk, c, &seen) ? &seen : NULL;
+		q = look_at(sk, c, &now) ? &now : NULL;
 	}
 	if (q)
 		verdict = syn_to_listener(ctx, p, sk, q, port, service, c, now_ns);

@@ -387,6 +387,14 @@ impl Maps {
         self.put_only_value("seen", &seen)
     }
 
+    /// Forgets all traces, as if no source had ever been let through. For benchmarks.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn forget_traces(&self) -> Result<(), Error> {
+        self.put_only_value("traces", &[0; 1 << TRACES_SHIFT])
+    }
+
     /// The value of an array of one, of so many bytes.
     fn only_value(&self, name: &'static str, bytes: usize) -> Result<Vec<u8>, Error> {
         let found = self.get(name)?.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);

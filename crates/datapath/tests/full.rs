@@ -58,8 +58,8 @@ fn where_everybody_was_asked_already_a_new_source_gets_a_cookie() {
         let asked = (0..20).filter(|n| answer(&site, SOURCE + 256 * (100 + n)) == Some(ACK)).count();
         assert!(asked >= 18, "{asked} of 20 are challenged while the filter is nearly empty");
         // Every note of this time and of the three before: a word's upper four bits say which one it is of.
-        let now = ((time::coarse_ns() * 3) >> 32) as u32;
-        let word = |place: u32| (((now - (now - place) % 4) / 4) << 28 | ((1 << 28) - 1)).to_ne_bytes();
+        let now = (time::coarse_ns() * 3) >> 32;
+        let word = |place: u64| (((now - (now - place) % 4) / 4) << 60 | ((1 << 60) - 1)).to_ne_bytes();
         site.gate.maps().fill("asked", &[0, 1, 2, 3].map(word).concat()).unwrap();
         for n in 0..100 {
             let flags = answer(&site, SOURCE + 256 * (200 + n));

@@ -38,6 +38,8 @@ pub struct Row {
     pub floor: Option<Program>,
     /// Where it must end.
     pub way: Way,
+    /// No source has left a trace, as in a flood: rows before it, whose SYNs were let through, may have filled all.
+    pub untraced: bool,
     /// Packets in one round.
     pub repeat: u32,
 }
@@ -110,6 +112,9 @@ fn run_floor(bench: &Bench, place: &Place, row: &Row, round: u64) -> Result<u32>
 fn run_once(bench: &Bench, place: &Place, row: &Row, round: u64) -> Result<u32> {
     place.refresh()?;
     row.state.set(bench);
+    if row.untraced {
+        bench.maps().forget_traces()?;
+    }
     let case = (row.packet)(place, bench)?;
     let before = bench.maps().verdicts()?;
     let ran = bench.run(row.program, &case, round, row.repeat)?;

@@ -31,7 +31,7 @@ const CHALLENGE: State = State::Between(Method::Challenge);
 /// A row of gate's whose packet is dropped or passed.
 pub fn row(name: &str, state: State, packet: Maker, verdict: Verdict) -> Row {
     let (program, floor, way) = (Program::Gate, Some(Program::Drop), Way::Verdict(verdict));
-    Row { name: name.into(), state, packet, program, floor, way, repeat: REPEAT }
+    Row { name: name.into(), state, packet, program, floor, way, untraced: false, repeat: REPEAT }
 }
 
 /// A row of gate's whose packet is one of these.
@@ -42,6 +42,11 @@ fn passed(name: &str, state: State, packet: Packet, verdict: Verdict) -> Row {
 /// A row of gate's whose packet is answered.
 fn answered(name: &str, state: State, packet: Packet, verdict: Verdict) -> Row {
     Row { floor: Some(Program::Swap), ..passed(name, state, packet, verdict) }
+}
+
+/// A row of gate's whose packets are a flood's, from sources that nobody knows.
+fn flood(name: &str, state: State, packet: Packet, verdict: Verdict) -> Row {
+    Row { untraced: true, ..answered(name, state, packet, verdict) }
 }
 
 /// A number of entries, a power of two, as the rows name it.
@@ -71,11 +76,11 @@ pub fn packets() -> Vec<Row> {
         answered("SYN to cookie, one flow", COOKIE, syn, Verdict::CookieSent),
         answered("SYN to cookie, one flow, queue above the reserve mark", State::Above, syn, Verdict::CookieSent),
         answered("SYN to cookie, one flow, IPv6", COOKIE, syn6, Verdict::CookieSent),
-        answered("SYN to cookie, flows at random", COOKIE, random_syn, Verdict::CookieSent),
+        flood("SYN to cookie, flows at random", COOKIE, random_syn, Verdict::CookieSent),
         passed("valid cookie ACK", COOKIE, cookie_ack, Verdict::CookieValid),
         passed("stray ACK dropped while armed", COOKIE, stray_ack, Verdict::StrayAck),
         answered("SYN to challenge, one flow", CHALLENGE, question, Verdict::ChallengeSent),
-        answered("SYN to challenge, flows at random", CHALLENGE, questions, Verdict::ChallengeSent),
+        flood("SYN to challenge, flows at random", CHALLENGE, questions, Verdict::ChallengeSent),
         passed("RST proof accepted", CHALLENGE, proof, Verdict::ChallengeProved),
     ]
 }
