@@ -8,8 +8,8 @@
  * The same sketch bounds the SYNs of unproven sources and networks, where a limit is configured (see line_over()), and two small
  * tables say how a flood is spread: how many sources, and who makes a large part of it.
  *
- * Whether anything may be known of a source: one byte, the time of the last handshake, proof or SYN let through that fell on it. Almost every source of
- * a flood is told from those who are known by it, without a look into the tables. There are two of these, a small one that the processor
+ * Whether anything may be known of a source: one byte, the time of the last handshake, proof or SYN let through that fell on it.
+ * Almost every source of a flood is told from those who are known by it, without a look into the tables. There are two of these, a small one that the processor
  * keeps near, and a large one behind it that still tells where there are a hundred thousand sources.
  */
 #pragma once
